@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     body::Incoming,
@@ -31,6 +31,7 @@ use crate::{
     process::Process,
     response::{StreamCheck, check},
     scenario::{Mode, Scenario},
+    steps::Sums,
 };
 
 const PATH: &str = "/v1/chat/completions";
@@ -62,6 +63,8 @@ pub(crate) struct Window {
     pub(crate) memory_bytes: u64,
     /// Time to the complete response, or for streams to the first text; sorted.
     pub(crate) latencies: Vec<Duration>,
+    /// Time and allocations by step, of a target that reports them.
+    pub(crate) steps: Option<Sums>,
 }
 
 /// Shared state of all clients of a scenario.
@@ -69,7 +72,10 @@ struct Shared {
     phase: AtomicU8,
     address: SocketAddr,
     host: HeaderValue,
-    key: HeaderValue,
+    /// Headers of each request, besides those of any HTTP request.
+    headers: HeaderMap,
+    /// Names of the model in responses.
+    models: Vec<&'static str>,
     mode: Mode,
     cases: Arc<[Case]>,
     bodies: Vec<Bytes>,
@@ -97,13 +103,19 @@ pub(crate) async fn run(
     key: &str,
     times: Times,
 ) -> Result<Window> {
+    let mut headers = target.headers().clone();
+    headers.insert(
+        header::AUTHORIZATION,
+        HeaderValue::try_from(format!("Bearer {key}"))
+            .context("the key is not a valid header value")?,
+    );
     let shared = Arc::new(Shared {
         phase: AtomicU8::new(WARMING_UP),
         address: target.address(),
         host: HeaderValue::try_from(target.address().to_string())
             .context("the address is not a valid header value")?,
-        key: HeaderValue::try_from(format!("Bearer {key}"))
-            .context("the key is not a valid header value")?,
+        headers,
+        models: target.models().to_vec(),
         mode: scenario.mode,
         cases: Arc::clone(cases),
         bodies: cases
@@ -120,6 +132,7 @@ pub(crate) async fn run(
         }
     }
     sleep(times.warm_up).await;
+    let steps = target.steps().await?;
     let (cpu, started) = (target.cpu_seconds()?, Instant::now());
     shared.phase.store(MEASURING, Ordering::Relaxed);
     sleep(times.window).await;
@@ -130,6 +143,8 @@ pub(crate) async fn run(
         memory_bytes: target.memory_bytes()?,
         ..Window::default()
     };
+    let since = target.steps().await?.zip(steps);
+    window.steps = since.map(|(now, then)| now.since(&then));
     while let Some(ended) = clients.join_next().await {
         let one = ended.context("a client failed")??;
         window.responses = window.responses.saturating_add(one.responses);
@@ -185,9 +200,9 @@ async fn ask(
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(body.clone()))
         .context("failed to make a request")?;
-    request
-        .headers_mut()
-        .insert(header::AUTHORIZATION, shared.key.clone());
+    for (name, value) in &shared.headers {
+        request.headers_mut().insert(name, value.clone());
+    }
     sender.ready().await.context("the connection is closed")?;
     let started = Instant::now();
     let response = sender
@@ -201,7 +216,7 @@ async fn ask(
             "{status}: {}",
             String::from_utf8_lossy(&body)
         );
-        check(&body, case)?;
+        check(&body, case, &shared.models)?;
         if shared.counts() {
             seen.latencies.push(started.elapsed());
         }
@@ -227,7 +242,7 @@ async fn streamed(
         anyhow::bail!("{status}: {}", String::from_utf8_lossy(&body));
     }
     let mut body = response.into_body();
-    let mut check = StreamCheck::new(case);
+    let mut check = StreamCheck::new(case, &shared.models);
     let mut begun = false;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.context("the stream was cut")?.into_data() else {

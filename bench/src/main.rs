@@ -13,12 +13,14 @@
 mod content;
 mod load;
 mod operator;
+mod peers;
 mod process;
 mod proxy;
 mod report;
 mod response;
 mod run;
 mod scenario;
+mod steps;
 mod table;
 mod upstream;
 

@@ -10,15 +10,16 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use http::HeaderMap;
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep},
 };
 
-use crate::named;
+use crate::{named, scenario::Handling, steps::Sums};
 
 /// Longest time for the start of a process.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_mins(2);
 /// Longest time for its end.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// Unit of CPU time in `/proc` on every platform (`USER_HZ`, proc(5)).
@@ -30,6 +31,12 @@ pub(crate) struct Process {
     name: String,
     child: Child,
     address: SocketAddr,
+    /// Where it reports time by step, if it does.
+    recorder: Option<SocketAddr>,
+    /// Headers that each request to it has.
+    headers: HeaderMap,
+    /// Names of the model in its responses.
+    models: Vec<&'static str>,
 }
 
 impl Process {
@@ -61,6 +68,9 @@ impl Process {
             name: name.to_owned(),
             child,
             address,
+            recorder: None,
+            headers: HeaderMap::new(),
+            models: Handling::ALL.map(Handling::model).to_vec(),
         };
         let deadline = Instant::now() + TIMEOUT;
         while TcpStream::connect(address).await.is_err() {
@@ -77,6 +87,38 @@ impl Process {
         Ok(process)
     }
 
+    /// The process needs these headers in each request, and names the model in one of these ways.
+    pub(crate) fn with_headers(mut self, headers: HeaderMap, models: &[&'static str]) -> Self {
+        self.headers = headers;
+        self.models = models.to_vec();
+        self
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    pub(crate) fn models(&self) -> &[&'static str] {
+        &self.models
+    }
+
+    /// The process reports time by step on this address.
+    pub(crate) fn with_recorder(mut self, address: SocketAddr) -> Self {
+        self.recorder = Some(address);
+        self
+    }
+
+    /// Time and allocations by step so far, if it reports them.
+    ///
+    /// # Errors
+    /// When it does not respond.
+    pub(crate) async fn steps(&self) -> Result<Option<Sums>> {
+        match self.recorder {
+            None => Ok(None),
+            Some(address) => Sums::read(address).await.map(Some),
+        }
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -85,15 +127,19 @@ impl Process {
         self.address
     }
 
-    /// CPU time of all its threads so far, user and system.
+    /// CPU time of all its threads and of its workers so far, user and system.
     ///
     /// # Errors
     /// When it has exited.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        let text = self.read("stat")?;
-        cpu_ticks(&text)
-            .map(|ticks| ticks / TICKS_PER_SECOND)
-            .with_context(|| format!("/proc/{}/stat is not as proc(5) says", self.child.id()))
+        let mut seconds = 0.0;
+        for id in tree(self.child.id()) {
+            let text = self.read(id, "stat")?;
+            let ticks = cpu_ticks(&text)
+                .with_context(|| format!("/proc/{id}/stat is not as proc(5) says"))?;
+            seconds += ticks / TICKS_PER_SECOND;
+        }
+        Ok(seconds)
     }
 
     /// Memory now that no file backs: without the program itself, whose pages processes share.
@@ -121,13 +167,18 @@ impl Process {
     }
 
     fn memory(&self, field: &str) -> Result<u64> {
-        let text = self.read("status")?;
-        memory(&text, field)
-            .with_context(|| format!("/proc/{}/status is not as proc(5) says", self.child.id()))
+        let mut bytes = 0_u64;
+        for id in tree(self.child.id()) {
+            let text = self.read(id, "status")?;
+            let one = memory(&text, field)
+                .with_context(|| format!("/proc/{id}/status is not as proc(5) says"))?;
+            bytes = bytes.saturating_add(one);
+        }
+        Ok(bytes)
     }
 
-    fn read(&self, file: &str) -> Result<String> {
-        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).with_context(|| {
+    fn read(&self, id: u32, file: &str) -> Result<String> {
+        std::fs::read_to_string(format!("/proc/{id}/{file}")).with_context(|| {
             format!(
                 "failed to read /proc of {}: it has exited, or this is not Linux",
                 self.name
@@ -138,6 +189,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        let workers = tree(self.child.id()).split_off(1);
+        if !workers.is_empty() {
+            let mut kill = Command::new("kill");
+            kill.arg("-KILL").args(workers.iter().map(u32::to_string));
+            kill.status().map(drop).unwrap_or_default();
+        }
         self.terminate();
         // It may have exited already.
         self.child.kill().unwrap_or_default();
@@ -161,6 +218,24 @@ impl Process {
             is_running = matches!(self.child.try_wait(), Ok(None));
         }
     }
+}
+
+/// A process and those that it has started, its workers.
+fn tree(id: u32) -> Vec<u32> {
+    let mut all = vec![id];
+    let mut next = 0;
+    while let Some(id) = all.get(next).copied() {
+        next = next.saturating_add(1);
+        // Any thread can have started one. A process that has just ended has none.
+        let threads = std::fs::read_dir(format!("/proc/{id}/task"));
+        for thread in threads.into_iter().flatten().flatten() {
+            let children = std::fs::read_to_string(thread.path().join("children"));
+            let children = children.unwrap_or_default();
+            let ids = children.split_whitespace();
+            all.extend(ids.filter_map(|id| id.parse::<u32>().ok()));
+        }
+    }
+    all
 }
 
 /// A free port of loopback; another process may still take it.
@@ -198,6 +273,15 @@ mod tests {
         let stat = "42 (a ) b) S 1 42 42 0 -1 4194560 100 0 0 0 25 17 0 0 20 0 3 0 100 1 1";
         assert_eq!(cpu_ticks(stat), Some(42.0));
         assert_eq!(cpu_ticks("42 (a) S 1"), None);
+    }
+
+    #[test]
+    fn workers_are_part_of_a_process() {
+        let mut worker = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        assert!(tree(std::process::id()).contains(&worker.id()));
+        worker.kill().unwrap();
+        worker.wait().unwrap();
+        assert!(!tree(std::process::id()).contains(&worker.id()));
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub(crate) struct Report {
     pub(crate) at_rest: BTreeMap<String, u64>,
     /// The most seen at the end of any window.
     pub(crate) under_load: BTreeMap<String, u64>,
+    /// Targets without results for a scenario: scenario, target and reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) failed: Vec<(String, String, String)>,
 }
 
 /// A scenario, on all targets.
@@ -94,7 +97,14 @@ impl Report {
             scenarios: Vec::new(),
             at_rest: BTreeMap::new(),
             under_load: BTreeMap::new(),
+            failed: Vec::new(),
         }
+    }
+
+    /// A target has no result for a scenario.
+    pub(crate) fn fail(&mut self, scenario: &str, target: &str, reason: String) {
+        self.failed
+            .push((scenario.to_owned(), target.to_owned(), reason));
     }
 
     pub(crate) fn at_rest(&mut self, target: &str, bytes: u64) {

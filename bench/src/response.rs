@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::{content::Case, scenario::Handling};
+use crate::content::Case;
 
 const FINISH: &str = "finish reason";
 const USAGE: &str = "usage";
@@ -58,25 +58,23 @@ impl Usage {
     }
 }
 
-fn parse(json: &[u8]) -> Result<Completion<'_>> {
+fn parse<'a>(json: &'a [u8], models: &[&str]) -> Result<Completion<'a>> {
     let completion: Completion<'_> = serde_json::from_slice(json)
         .with_context(|| format!("not a completion: {}", String::from_utf8_lossy(json)))?;
     ensure!(
-        Handling::ALL
-            .iter()
-            .any(|path| path.model() == completion.model),
+        models.contains(&&*completion.model),
         "the model is {:?}",
         completion.model
     );
     Ok(completion)
 }
 
-/// Checks a response that is not streamed.
+/// Checks a response that is not streamed, and names one of these models.
 ///
 /// # Errors
 /// The difference from the case.
-pub(crate) fn check(body: &[u8], case: &Case) -> Result<()> {
-    let completion = parse(body)?;
+pub(crate) fn check(body: &[u8], case: &Case, models: &[&str]) -> Result<()> {
+    let completion = parse(body, models)?;
     let [choice] = completion.choices.as_slice() else {
         bail!("{} choices", completion.choices.len());
     };
@@ -104,6 +102,7 @@ pub(crate) fn check(body: &[u8], case: &Case) -> Result<()> {
 #[derive(Debug)]
 pub(crate) struct StreamCheck<'c> {
     case: &'c Case,
+    models: &'c [&'static str],
     /// An incomplete line.
     pending: Vec<u8>,
     /// The missing rest of the text.
@@ -116,9 +115,10 @@ pub(crate) struct StreamCheck<'c> {
 }
 
 impl<'c> StreamCheck<'c> {
-    pub(crate) fn new(case: &'c Case) -> Self {
+    pub(crate) fn new(case: &'c Case, models: &'c [&'static str]) -> Self {
         Self {
             case,
+            models,
             pending: Vec::new(),
             left: &case.text,
             deltas: 0,
@@ -164,7 +164,7 @@ impl<'c> StreamCheck<'c> {
             self.came(DONE);
             return Ok(());
         }
-        let chunk = parse(data)?;
+        let chunk = parse(data, self.models)?;
         for choice in &chunk.choices {
             let text = choice
                 .delta
@@ -210,21 +210,26 @@ impl<'c> StreamCheck<'c> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::{DELTAS, Responses, cases};
+    use crate::{
+        content::{DELTAS, Responses, cases},
+        scenario::Handling,
+    };
+
+    const MODELS: &[&str] = &[Handling::Translated.model()];
 
     #[test]
     fn right_answers_pass_and_those_of_another_case_do_not() {
         let cases = cases();
         let responses = Responses::new(&cases[3]).unwrap();
-        check(&responses.chat, &cases[3]).unwrap();
-        let error = check(&responses.chat, &cases[4]).unwrap_err();
+        check(&responses.chat, &cases[3], MODELS).unwrap();
+        let error = check(&responses.chat, &cases[4], MODELS).unwrap_err();
         assert!(error.to_string().contains("case 4"), "{error}");
-        let error = check(b"{\"error\":1}", &cases[3]).unwrap_err();
+        let error = check(b"{\"error\":1}", &cases[3], MODELS).unwrap_err();
         assert!(error.to_string().contains("not a completion"), "{error}");
     }
 
     fn stream(bytes: &[u8], chunk: usize, case: &Case) -> Result<u64> {
-        let mut check = StreamCheck::new(case);
+        let mut check = StreamCheck::new(case, MODELS);
         let mut deltas = 0;
         for piece in bytes.chunks(chunk) {
             deltas += check.push(piece)?;

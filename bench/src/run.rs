@@ -1,6 +1,7 @@
 //! A run: starts the processes, measures every scenario on every target, round after round.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -14,11 +15,11 @@ use tokio::time::sleep;
 use crate::{
     content::{self, Case, MODEL_IDS},
     load::{self, Times, Window},
-    named,
+    named, peers,
     process::{Process, free_address},
     report::{Measured, Report},
     scenario::{ALL, Handling, Scenario},
-    table,
+    steps, table,
 };
 
 /// Name of the reference among the targets.
@@ -30,7 +31,12 @@ pub(crate) const OPEN: &str = "open";
 /// Name of another build of the gateway.
 pub(crate) const OTHER: &str = "other";
 /// Key of the clients.
-const CLIENT_KEY: &str = "sk-bench-0123456789abcdef";
+pub(crate) const CLIENT_KEY: &str = "sk-bench-0123456789abcdef";
+/// Name of the build with the recorder of steps.
+const RECORDED: &str = "gateway with the recorder";
+/// Credentials, as long as real ones; the fake Bedrock does not check signatures.
+pub(crate) const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
+pub(crate) const SECRET_ACCESS_KEY: &str = "0123456789012345678901234567890123456789";
 /// A rate limit that is never reached.
 const MANY: u64 = 1_000_000_000;
 /// Most clients of a short round.
@@ -47,24 +53,30 @@ pub(crate) struct Options {
     /// Another build of it, measured in the same rounds.
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
+    /// Measure CPU time and allocations by step instead; the program has the feature `measure`.
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["against", "gate", "compare"])]
+    steps: Option<PathBuf>,
+    /// Measure other gateways instead, which are installed in this directory.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["steps", "against", "gate", "compare", "quick"])]
+    peers: Option<PathBuf>,
     /// Number of rounds; each round measures every scenario on every target once.
     #[arg(long, default_value_t = 5)]
-    rounds: usize,
+    pub(crate) rounds: usize,
     /// Length of each measurement in seconds.
     #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
+    pub(crate) seconds: f64,
     /// Run scenarios whose name contains this text only.
     #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
+    pub(crate) only: Option<String>,
     /// Run one short round to check every response; its speed has no meaning.
     #[arg(long, conflicts_with_all = ["rounds", "seconds", "out", "compare", "gate"])]
-    quick: bool,
+    pub(crate) quick: bool,
     /// Fail if the CPU time of a scenario is over its goal.
     #[arg(long)]
     gate: bool,
     /// Also write the results to a file.
     #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
     /// Print how the ratios changed since the run that wrote this file.
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
@@ -75,6 +87,12 @@ pub(crate) struct Options {
 /// # Errors
 /// When a process does not start, or any response is wrong.
 pub(crate) async fn run(options: &Options) -> Result<()> {
+    if let Some(recorded) = &options.steps {
+        return steps::run(options, recorded).await;
+    }
+    if let Some(installed) = &options.peers {
+        return peers::run(options, installed).await;
+    }
     // First: a missing file should be reported before minutes of measurements.
     let before = options.compare.as_deref().map(Report::read).transpose()?;
     let text = options.only.as_deref().unwrap_or_default();
@@ -106,15 +124,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
                 round.saturating_add(1),
                 scenario.name
             );
-            // A different target is first in each round.
-            let count = targets.measured.len();
-            let order = targets
-                .measured
-                .iter()
-                .cycle()
-                .skip(round % count)
-                .take(count);
-            for target in order {
+            for target in targets.in_order(round) {
                 let window = load::run(scenario, target, &cases, CLIENT_KEY, times)
                     .await
                     .with_context(|| format!("{} on the {}", scenario.name, target.name()))?;
@@ -162,7 +172,7 @@ fn over_goal(report: &Report, scenarios: &[Scenario]) -> Vec<String> {
     goals.collect()
 }
 
-fn times(seconds: f64) -> Times {
+pub(crate) fn times(seconds: f64) -> Times {
     let window = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(2));
     Times {
         warm_up: window / 5,
@@ -183,55 +193,122 @@ fn expect_something(window: &Window, scenario: &Scenario, target: &Process) -> R
 }
 
 /// The processes of a run.
-struct Targets {
+pub(crate) struct Targets {
     /// The proxy, the gateway with everything and with nothing on, and its other build if given.
     measured: Vec<Process>,
     /// Kept while they run.
-    _upstream: Process,
+    upstream: Process,
+}
+
+/// A role of this program.
+fn role(name: &str, listen: SocketAddr) -> Result<Command> {
+    let own = std::env::current_exe().context("failed to find this program")?;
+    let mut command = Command::new(own);
+    command.arg(name).arg("--listen").arg(listen.to_string());
+    Ok(command)
+}
+
+/// The file with the output of a process.
+fn log(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!("{name}.log"))
+}
+
+/// The fake Bedrock, and configurations of the gateway that send calls there.
+async fn start_upstream(directory: &Path) -> Result<Process> {
+    let address = free_address()?;
+    let upstream = Process::start(
+        "fake Bedrock",
+        &mut role("upstream", address)?,
+        address,
+        &log(directory, "upstream"),
+    )
+    .await?;
+    write_configurations(directory, &upstream)?;
+    Ok(upstream)
 }
 
 impl Targets {
     async fn start(options: &Options, directory: &Path) -> Result<Self> {
-        let own = std::env::current_exe().context("failed to find this program")?;
-        let (upstream, proxy) = (free_address()?, free_address()?);
-        let role = |role: &str, listen: std::net::SocketAddr| {
-            let mut command = Command::new(&own);
-            command.arg(role).arg("--listen").arg(listen.to_string());
-            command
-        };
-        let log = |name: &str| directory.join(format!("{name}.log"));
-        let upstream = Process::start(
-            "fake Bedrock",
-            &mut role("upstream", upstream),
-            upstream,
-            &log("upstream"),
-        )
-        .await?;
-        let mut command = role("proxy", proxy);
-        command
-            .arg("--upstream")
-            .arg(upstream.address().to_string());
-        let mut measured = vec![Process::start(PROXY, &mut command, proxy, &log(PROXY)).await?];
-        write_configurations(directory, &upstream)?;
         let builds = [
             (GATEWAY, "gateway.yaml", Some(&options.gateway)),
             (OPEN, "open.yaml", Some(&options.gateway)),
             (OTHER, "gateway.yaml", options.against.as_ref()),
         ];
-        for (name, document, program) in builds {
+        Self::start_builds(&builds, directory).await
+    }
+
+    /// The proxy, and the gateway with everything on.
+    pub(crate) async fn start_reference(options: &Options, directory: &Path) -> Result<Self> {
+        let builds = [(GATEWAY, "gateway.yaml", Some(&options.gateway))];
+        Self::start_builds(&builds, directory).await
+    }
+
+    /// The proxy, and builds of the gateway: name, configuration and program.
+    async fn start_builds(
+        builds: &[(&str, &str, Option<&PathBuf>)],
+        directory: &Path,
+    ) -> Result<Self> {
+        let upstream = start_upstream(directory).await?;
+        let proxy = free_address()?;
+        let mut command = role("proxy", proxy)?;
+        command
+            .arg("--upstream")
+            .arg(upstream.address().to_string());
+        let file = log(directory, PROXY);
+        let mut measured = vec![Process::start(PROXY, &mut command, proxy, &file).await?];
+        for &(name, document, program) in builds {
             if let Some(program) = program {
                 let address = free_address()?;
-                let mut command = gateway(program, &directory.join(document), address)?;
+                let (document, admin) = (directory.join(document), free_address()?);
+                let mut command = gateway(program, &document, address, admin);
                 if name == OPEN {
                     command.args(["--log-level", "error"]);
                 }
-                measured.push(Process::start(name, &mut command, address, &log(name)).await?);
+                let file = log(directory, name);
+                measured.push(Process::start(name, &mut command, address, &file).await?);
             }
         }
-        Ok(Self {
-            measured,
-            _upstream: upstream,
-        })
+        Ok(Self { measured, upstream })
+    }
+
+    /// The gateway with everything on, and its build with the recorder.
+    pub(crate) async fn start_recorded(
+        options: &Options,
+        recorded: &Path,
+        directory: &Path,
+    ) -> Result<Self> {
+        let upstream = start_upstream(directory).await?;
+        let document = directory.join("gateway.yaml");
+        let mut measured = Vec::new();
+        for (name, program) in [(GATEWAY, options.gateway.as_path()), (RECORDED, recorded)] {
+            let (address, admin) = (free_address()?, free_address()?);
+            let mut command = gateway(program, &document, address, admin);
+            let file = log(directory, name);
+            let process = Process::start(name, &mut command, address, &file).await?;
+            measured.push(if name == RECORDED {
+                process.with_recorder(admin)
+            } else {
+                process
+            });
+        }
+        Ok(Self { measured, upstream })
+    }
+
+    /// Address of the fake Bedrock.
+    pub(crate) fn upstream(&self) -> SocketAddr {
+        self.upstream.address()
+    }
+
+    /// Adds a target.
+    pub(crate) fn add(&mut self, target: Process) {
+        self.measured.push(target);
+    }
+
+    /// The targets, another one first in each round.
+    pub(crate) fn in_order(&self, round: usize) -> impl Iterator<Item = &Process> {
+        let count = self.measured.len();
+        let all = self.measured.iter().cycle();
+        all.skip(round % count).take(count)
     }
 }
 
@@ -268,7 +345,7 @@ fn write_configurations(directory: &Path, upstream: &Process) -> Result<()> {
 }
 
 /// The gateway as it runs in a pod: a document, credentials of its own, its log.
-fn gateway(program: &Path, document: &Path, listen: std::net::SocketAddr) -> Result<Command> {
+fn gateway(program: &Path, document: &Path, listen: SocketAddr, admin: SocketAddr) -> Command {
     let nowhere = document.with_extension("none");
     let mut command = Command::new(program);
     command
@@ -276,17 +353,13 @@ fn gateway(program: &Path, document: &Path, listen: std::net::SocketAddr) -> Res
         .arg("--config")
         .arg(document)
         .args(["--listen", &listen.to_string()])
-        .args(["--admin-listen", &free_address()?.to_string()])
+        .args(["--admin-listen", &admin.to_string()])
         .env_clear()
         .env("AWS_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-        // As long as a real one; the fake Bedrock does not check signatures.
-        .env(
-            "AWS_SECRET_ACCESS_KEY",
-            "0123456789012345678901234567890123456789",
-        )
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_CONFIG_FILE", &nowhere)
         .env("AWS_SHARED_CREDENTIALS_FILE", &nowhere);
-    Ok(command)
+    command
 }

@@ -110,6 +110,48 @@ pub(crate) fn against(report: &Report) -> String {
     text
 }
 
+/// All targets side by side, as Markdown.
+pub(crate) fn peers(report: &Report, names: &[&str]) -> String {
+    let mut text = String::from(
+        "| Scenario | Target | Requests per second | CPU time | In units of the proxy | p50 | p99 | Memory |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for one in &report.scenarios {
+        for &name in names {
+            let seconds =
+                |figure: fn(&Measured) -> Option<f64>| milliseconds(one.spread(name, figure));
+            let memory = one.spread(name, |round| Some(float(round.memory_bytes) / 1e6));
+            line(
+                &mut text,
+                format_args!(
+                    "| {} | {name} | {} | {} | {} | {} | {} | {} MB |",
+                    one.name,
+                    middle(one.spread(name, |round| Some(round.per_second)), 0),
+                    microseconds(one.spread(name, |round| Some(round.cpu_seconds_per_1000? / 1e3))),
+                    spread(one.cpu_ratio(name)),
+                    seconds(|round| round.p50_seconds),
+                    seconds(|round| round.p99_seconds),
+                    middle(memory, 1),
+                ),
+            );
+        }
+    }
+    for (name, bytes) in &report.at_rest {
+        let megabytes = float(*bytes) / 1e6;
+        line(
+            &mut text,
+            format_args!("\nMemory at rest, {name}: {megabytes:.1} MB"),
+        );
+    }
+    for (scenario, target, reason) in &report.failed {
+        line(
+            &mut text,
+            format_args!("\nNo result for {target}, {scenario}: {reason}"),
+        );
+    }
+    text
+}
+
 /// How the ratios to the proxy changed.
 pub(crate) fn change(before: &Report, now: &Report) -> String {
     let mut text = format!(
@@ -166,6 +208,13 @@ fn spread(figures: Option<Spread>) -> String {
                 figures.median, figures.least, figures.most
             )
         },
+    )
+}
+
+fn milliseconds(seconds: Option<Spread>) -> String {
+    seconds.map_or_else(
+        || "-".to_owned(),
+        |seconds| format!("{:.1} ms", seconds.median * 1e3),
     )
 }
 

@@ -18,11 +18,12 @@ mod simulate;
 
 mod aws;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
 use credentials::ProcessEnvironment;
 
+use self::output::ERROR;
 use crate::{config::Settings, telemetry::logging};
 
 /// Exit code of `models --model` if no region offers the model.
@@ -177,6 +178,22 @@ impl Command {
                 completions::man(&args, &mut out)?;
                 Ok(ExitCode::SUCCESS)
             }
+        }
+    }
+}
+
+/// Parses the command line, runs the command, and prints its error.
+pub async fn main() -> ExitCode {
+    match CommandLine::parse().run().await {
+        Ok(code) => code,
+        Err(error) => {
+            // A closed standard error leaves no place to report to.
+            let _ = writeln!(
+                anstream::stderr(),
+                "{ERROR}error:{ERROR:#} {}",
+                message(&error)
+            );
+            exit_code(&error)
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | `config` | settings and files |
 //! | `telemetry` | logs, metrics, traces, request ids |
 //! | `http` | errors, responses and the HTTP client |
+//! | `measure` | time and allocations by step, for `cargo xtask bench --steps` only |
 //!
 //! A request takes these steps: accept (`server`), authenticate, read the body, apply the rate limits and route
 //! (`pipeline::admit`), decode for the target (the `dialects` crate), sign and send (`upstream`), read the
@@ -23,6 +24,7 @@ pub mod cli;
 mod config;
 mod endpoints;
 mod http;
+pub mod measure;
 mod pipeline;
 mod server;
 mod telemetry;

@@ -45,6 +45,7 @@ use self::{
 };
 use crate::{
     config::Settings,
+    measure::{self, Step},
     pipeline::{load_error::LoadError, state::State},
 };
 
@@ -306,16 +307,17 @@ async fn accept(
                 };
                 let (port, watcher) = (port.clone(), graceful.watcher());
                 match tls() {
-                    None => drop(tokio::spawn(connection(
-                        stream, address, port, place, watcher,
+                    None => drop(tokio::spawn(measure::task(
+                        Step::Server,
+                        connection(stream, address, port, place, watcher),
                     ))),
-                    Some(config) => drop(tokio::spawn(async move {
+                    Some(config) => drop(tokio::spawn(measure::task(Step::Server, async move {
                         match handshake(stream, config).await {
                             Ok(stream) => connection(stream, address, port, place, watcher).await,
                             // A client that does not trust the certificate, or uses plain HTTP.
                             Err(error) => tracing::debug!(%error, "TLS handshake failed"),
                         }
-                    })),
+                    }))),
                 }
             }
             Err(error) => {

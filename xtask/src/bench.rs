@@ -6,6 +6,7 @@
 //! the program from an environment variable.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -20,6 +21,9 @@ use crate::{
 };
 
 const OPERATOR: &str = "bedrock-access-operator";
+/// LiteLLM: the newest version whose proxy can be installed from the package index.
+const LITELLM: &str = "litellm[proxy]==1.108.7";
+const PORTKEY: &str = "@portkey-ai/gateway@1.15.2";
 
 /// The subject of the measurement, the gateway by default.
 #[derive(Debug, clap::Args)]
@@ -49,10 +53,17 @@ enum What {
 
 /// Options of `bench run`; its own help explains them.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Gateway {
     /// Run for a few seconds with development builds; fail only if a response is wrong.
     #[arg(long, conflicts_with_all = ["rounds", "seconds", "out", "compare", "against", "gate"])]
     quick: bool,
+    /// Measure CPU time and allocations of the gateway by step of a request; fail if they do not add up.
+    #[arg(long, conflicts_with_all = ["compare", "against", "gate"])]
+    steps: bool,
+    /// Measure other gateways beside this one, after installing them from package registries.
+    #[arg(long, conflicts_with_all = ["quick", "steps", "compare", "against", "gate"])]
+    peers: bool,
     /// Fail if the CPU time of a scenario is over its goal.
     #[arg(long)]
     gate: bool,
@@ -124,13 +135,28 @@ fn build_release(console: &Console) -> Result<()> {
 
 fn gateway(console: &Console, options: &Gateway) -> Result<()> {
     if options.quick {
-        return quick(console);
+        return if options.steps {
+            quick_steps(console)
+        } else {
+            quick(console)
+        };
     }
     build_release(console)?;
-    // The gateway as it is published.
-    build::programs(console, Profile::Published)?;
-    let gateway = build::program(Profile::Published, "bedrock-gateway")?;
-    let mut bench = run(&build::program(Profile::Release, "bench")?, &gateway);
+    let mut bench = if options.steps {
+        build::with_recorder(console, Profile::Release)?;
+        let mut bench = run(Profile::Release, Profile::Release)?;
+        add_recorder(&mut bench, Profile::Release)?;
+        bench
+    } else {
+        // The gateway as it is published.
+        build::programs(console, Profile::Published)?;
+        run(Profile::Release, Profile::Published)?
+    };
+    if options.peers {
+        bench
+            .arg("--peers")
+            .arg(absolute(&install_peers(console)?)?);
+    }
     let texts = [
         ("--rounds", options.rounds.map(|rounds| rounds.to_string())),
         (
@@ -163,25 +189,91 @@ fn gateway(console: &Console, options: &Gateway) -> Result<()> {
 /// One short round with development builds, which fails if a response is wrong.
 pub(crate) fn quick(console: &Console) -> Result<()> {
     build::with_bench(console)?;
-    let bench = build::program(Profile::Dev, "bench")?;
-    let gateway = build::program(Profile::Dev, "bedrock-gateway")?;
     console.step("bench: check every response", |step| {
-        quiet(step, run(&bench, &gateway).arg("--quick"))
+        quiet(step, run(Profile::Dev, Profile::Dev)?.arg("--quick"))
     })
 }
 
-/// The load of every scenario on a gateway with counters.
-pub(crate) fn load(console: &Console, gateway: &Path) -> Result<Command> {
+/// The load of every scenario on a gateway with counters, which must be built.
+pub(crate) fn load(console: &Console) -> Result<Command> {
     build_release(console)?;
-    let mut bench = run(&build::program(Profile::Release, "bench")?, gateway);
+    let mut bench = run(Profile::Release, Profile::Counting)?;
     bench.args(["--rounds", "1", "--seconds", "3"]);
     Ok(bench)
 }
 
-fn run(bench: &Path, gateway: &Path) -> Command {
-    let mut bench = command(bench);
-    bench.args(["run", "--gateway"]).arg(gateway);
+/// One short round with development builds, which fails if a step never occurs or if the steps do not add up.
+pub(crate) fn quick_steps(console: &Console) -> Result<()> {
+    build::with_bench(console)?;
+    build::with_recorder(console, Profile::Dev)?;
+    console.step("bench: steps", |step| {
+        let mut bench = run(Profile::Dev, Profile::Dev)?;
+        add_recorder(&mut bench, Profile::Dev)?;
+        quiet(step, bench.arg("--quick"))
+    })
+}
+
+/// Installs the peers of `bench --peers`, once for each version; returns their directory.
+fn install_peers(console: &Console) -> Result<PathBuf> {
+    let peers = repository::scratch("peers")?;
+    let litellm = peers.join("litellm");
+    let mut environment = command("python3");
+    environment.args(["-m", "venv", "--clear"]).arg(&litellm);
+    let mut pip = command(litellm.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet"])
+        .args(["--disable-pip-version-check", "--only-binary", ":all:"])
+        .arg(LITELLM);
+    install_once(console, &litellm, LITELLM, &mut [environment, pip])?;
+    let portkey = peers.join("portkey");
+    let mut npm = command("npm");
+    npm.args([
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--no-save",
+        "--silent",
+    ])
+    // No code of the packages runs.
+    .args(["--ignore-scripts", "--prefix"])
+    .arg(&portkey)
+    .arg(PORTKEY);
+    install_once(console, &portkey, PORTKEY, &mut [npm])?;
+    Ok(peers)
+}
+
+/// Runs commands that install `version` into a directory, unless they have succeeded before.
+fn install_once(
+    console: &Console,
+    directory: &Path,
+    version: &str,
+    commands: &mut [Command],
+) -> Result<()> {
+    let done = directory.join(".installed");
+    if fs::read_to_string(&done).is_ok_and(|installed| installed == version) {
+        return Ok(());
+    }
+    fs::create_dir_all(directory)
+        .with_context(|| format!("failed to create {}", directory.display()))?;
+    console.step(&format!("install {version}"), |step| {
+        for command in commands {
+            quiet(step, command)?;
+        }
+        fs::write(&done, version).with_context(|| format!("failed to write {}", done.display()))
+    })
+}
+
+fn add_recorder(bench: &mut Command, profile: Profile) -> Result<()> {
+    let program = build::program(profile, build::WITH_RECORDER)?;
+    bench.arg("--steps").arg(program);
+    Ok(())
+}
+
+fn run(bench: Profile, gateway: Profile) -> Result<Command> {
+    let mut bench = command(build::program(bench, "bench")?);
     bench
+        .args(["run", "--gateway"])
+        .arg(build::program(gateway, "bedrock-gateway")?);
+    Ok(bench)
 }
 
 /// Programs start in the root of the repository, so paths of the caller become absolute.

@@ -70,6 +70,28 @@ pub(crate) fn with_bench(console: &Console) -> Result<()> {
     })
 }
 
+/// The gateway with the recorder of steps.
+pub(crate) const WITH_RECORDER: &str = "bedrock-gateway-measured";
+
+/// Compiles [`WITH_RECORDER`], with the same packages as the other programs, so that they share dependencies.
+///
+/// # Errors
+/// When it does not compile.
+pub(crate) fn with_recorder(console: &Console, profile: Profile) -> Result<()> {
+    let mut command = cargo();
+    command.args(["build", "--locked", "--features", "gateway/measure"]);
+    if profile == Profile::Dev {
+        command.args(["--workspace", "--example", "crds"]);
+    } else {
+        command.arg("--release");
+        for package in ["gateway", "operator", "bench"] {
+            command.args(["--package", package]);
+        }
+    }
+    command.args(["--bin", WITH_RECORDER]);
+    console.step("build with the recorder", |step| quiet(step, &mut command))
+}
+
 /// Compiles every program; quick if nothing changed.
 ///
 /// # Errors

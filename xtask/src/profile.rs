@@ -20,8 +20,7 @@ use crate::{
 pub(crate) fn profile(console: &Console) -> Result<()> {
     let merger = merger(console)?;
     build::programs(console, Profile::Counting)?;
-    let gateway = build::program(Profile::Counting, "bedrock-gateway")?;
-    let mut load = bench::load(console, &gateway)?;
+    let mut load = bench::load(console)?;
     let counts = build::counts();
     // Build scripts have counters, too.
     fs::remove_dir_all(&counts).with_context(|| format!("{} is missing", counts.display()))?;

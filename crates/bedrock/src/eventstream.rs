@@ -25,6 +25,9 @@ const SMALLEST_FRAME_BYTES: usize = 16;
 /// Accepts chunks of bytes and returns complete frames.
 #[derive(Debug)]
 pub struct Decoder {
+    /// The rest of a chunk, as it was received: most chunks hold complete frames.
+    chunk: Bytes,
+    /// The beginning of a frame that spans chunks, and what follows it; empty while `chunk` is not.
     buffer: BytesMut,
     max_frame_bytes: usize,
     /// Set by the first error; nothing after a broken frame is decoded.
@@ -101,6 +104,7 @@ impl Decoder {
     /// A decoder that rejects frames of more than `max_frame_bytes` as soon as their length is known.
     pub fn new(max_frame_bytes: usize) -> Self {
         Self {
+            chunk: Bytes::new(),
             buffer: BytesMut::new(),
             max_frame_bytes,
             broken: false,
@@ -109,11 +113,21 @@ impl Decoder {
 
     /// Adds received bytes.
     pub fn push(&mut self, bytes: Bytes) {
-        if self.buffer.is_empty() {
-            // Does not copy if there is no other reference to these bytes.
-            self.buffer = BytesMut::from(bytes);
+        if self.is_empty() {
+            self.chunk = bytes;
         } else {
+            self.buffer
+                .extend_from_slice(&std::mem::take(&mut self.chunk));
             self.buffer.extend_from_slice(&bytes);
+        }
+    }
+
+    /// The bytes that were received and not consumed.
+    fn received(&self) -> &[u8] {
+        if self.chunk.is_empty() {
+            &self.buffer
+        } else {
+            &self.chunk
         }
     }
 
@@ -138,7 +152,7 @@ impl Decoder {
         if self.broken {
             return Err(FrameError::Broken);
         }
-        let bytes = self.size()?.and_then(|size| self.buffer.get(..size));
+        let bytes = self.size()?.and_then(|size| self.received().get(..size));
         bytes
             .map(|bytes| read(Bytes::copy_from_slice(bytes)))
             .transpose()
@@ -146,12 +160,16 @@ impl Decoder {
 
     /// The bytes that were received and not consumed.
     pub fn into_rest(self) -> Bytes {
-        self.buffer.freeze()
+        if self.chunk.is_empty() {
+            self.buffer.freeze()
+        } else {
+            self.chunk
+        }
     }
 
     /// Whether the buffer is empty.
     pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.received().is_empty()
     }
 
     /// Call this when the connection is at its end.
@@ -159,11 +177,11 @@ impl Decoder {
     /// # Errors
     /// [`FrameError::Truncated`] if the buffer holds an incomplete frame.
     pub fn finish(self) -> Result<(), FrameError> {
-        if self.buffer.is_empty() || self.broken {
+        if self.is_empty() || self.broken {
             Ok(())
         } else {
             Err(FrameError::Truncated {
-                bytes: self.buffer.len(),
+                bytes: self.received().len(),
             })
         }
     }
@@ -172,12 +190,17 @@ impl Decoder {
         let Some(size) = self.size()? else {
             return Ok(None);
         };
-        read(self.buffer.split_to(size).freeze()).map(Some)
+        let frame = if self.chunk.is_empty() {
+            self.buffer.split_to(size).freeze()
+        } else {
+            self.chunk.split_to(size)
+        };
+        read(frame).map(Some)
     }
 
     /// Size of the next frame, if it is complete.
     fn size(&self) -> Result<Option<usize>, FrameError> {
-        let Some(prelude) = self.buffer.get(..PRELUDE_BYTES) else {
+        let Some(prelude) = self.received().get(..PRELUDE_BYTES) else {
             return Ok(None);
         };
         // Checked first: with an invalid length the decoder would wait forever.
@@ -195,7 +218,7 @@ impl Decoder {
                 max: self.max_frame_bytes,
             });
         }
-        Ok((self.buffer.len() >= size).then_some(size))
+        Ok((self.received().len() >= size).then_some(size))
     }
 }
 

@@ -23,6 +23,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tower::Service;
 
 use super::proxied::Proxied;
+use crate::measure;
 
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Below the 60 seconds after which AWS's load balancers close idle connections, so that stale ones are rare.
@@ -78,7 +79,7 @@ where
         .https_or_http()
         .enable_http1()
         .wrap_connector(Proxied::new(tcp, proxies));
-    legacy::Client::builder(TokioExecutor::new())
+    legacy::Client::builder(measure::Executor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
         .build(connector)

@@ -20,6 +20,11 @@ use hyper_util::{
 use tokio::net::TcpStream;
 use tower::Service;
 
+use crate::measure::{self, Io, Step};
+
+/// The steps of reading and writing.
+const STEPS: (Step, Step) = (Step::ReceiveReply, Step::SendCall);
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A connector with the DNS resolver `R` for direct connections.
@@ -58,7 +63,7 @@ where
     <HttpConnector<R> as Service<Uri>>::Error: Into<BoxError>,
     <HttpConnector<R> as Service<Uri>>::Future: Send + 'static,
 {
-    type Response = TokioIo<TcpStream>;
+    type Response = Io<TokioIo<TcpStream>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -70,7 +75,10 @@ where
         let intercept = self.matcher.as_ref();
         let Some(intercept) = intercept.and_then(|matcher| matcher.intercept(&destination)) else {
             let connecting = self.tcp.call(destination);
-            return Box::pin(async move { connecting.await.map_err(Into::into) });
+            return Box::pin(async move {
+                let connection = connecting.await.map_err(Into::into)?;
+                Ok(measure::io(STEPS, connection))
+            });
         };
         let proxy = intercept.uri().clone();
         if proxy.scheme_str() != Some("http") {
@@ -82,7 +90,7 @@ where
             tunnel = tunnel.with_auth(credentials.clone());
         }
         let connecting = with_port(destination).map(|destination| tunnel.call(destination));
-        Box::pin(async move { connecting?.await.map_err(Into::into) })
+        Box::pin(async move { Ok(measure::io(STEPS, connecting?.await?)) })
     }
 }
 

@@ -22,7 +22,8 @@ use crate::{
         error::{GatewayError, Result},
         request_guards::{read_body, read_unproven},
     },
-    telemetry::timing::Step,
+    measure::{self, Step},
+    telemetry::timing,
 };
 
 /// An admitted request.
@@ -50,19 +51,24 @@ pub(crate) async fn admit(
     let (parts, body) = request.into_parts();
     record.set_reports(&parts.headers);
     let authenticator = &active.authenticator;
-    let read = |body| read_body(body, limits.max_body_bytes, state.body_budget());
-    let identity = if dialect == Dialect::Bedrock {
-        authenticator.identify_head(&parts, state.now())?
-    } else {
-        Identity::Known(authenticator.authenticate(&parts.headers, state.now())?)
+    let read = |body| {
+        let reading = read_body(body, limits.max_body_bytes, state.body_budget());
+        measure::part(Step::Body, reading)
     };
+    let identity = measure::step(Step::Authenticate, || {
+        Ok::<_, GatewayError>(if dialect == Dialect::Bedrock {
+            authenticator.identify_head(&parts, state.now())?
+        } else {
+            Identity::Known(authenticator.authenticate(&parts.headers, state.now())?)
+        })
+    })?;
     let (caller, body) = match identity {
         Identity::Known(caller) => {
             record.set_client(&caller.name);
-            record.end(Step::Auth);
+            record.end(timing::Step::Auth);
             take_place(state, limits.max_in_flight, record)?;
             let body = read(body).await?;
-            record.end(Step::Body);
+            record.end(timing::Step::Body);
             (caller, body)
         }
         Identity::Signed { client, head } => {
@@ -73,10 +79,10 @@ pub(crate) async fn admit(
                 read_unproven(body, limits.max_body_bytes, state.unproven()).await?
             };
             // The signature covers the body.
-            record.end(Step::Body);
+            record.end(timing::Step::Body);
             let caller = authenticator.verify(&client, head, &parts, &body)?;
             record.set_client(&caller.name);
-            record.end(Step::Auth);
+            record.end(timing::Step::Auth);
             if head.is_proven() {
                 (caller, body)
             } else {
@@ -86,8 +92,9 @@ pub(crate) async fn admit(
         }
     };
     record.set_body(&body);
-    apply_limits(state, &active, &caller.name, &parts, record).await?;
-    record.end(Step::Limit);
+    let limits = apply_limits(state, &active, &caller.name, &parts, record);
+    measure::part(Step::Limits, limits).await?;
+    record.end(timing::Step::Limit);
     Ok(Admitted {
         active,
         caller,

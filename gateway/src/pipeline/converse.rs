@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     http::error::{GatewayError, Result},
+    measure::{self, Step},
     upstream::{call::Prepared, guardrail, operation::Operation},
 };
 
@@ -59,7 +60,7 @@ pub(crate) fn prepare<R, P>(
     }
     // About as long as the client's, so that a large one is not copied while it grows.
     let mut body = Vec::with_capacity(length.saturating_add(length / 16).saturating_add(1024));
-    serde_json::to_writer(&mut body, request)
+    measure::step(Step::Write, || serde_json::to_writer(&mut body, request))
         .map_err(|_| GatewayError::Internal("failed to serialize the translated request"))?;
     let operation = if stream {
         Operation::ConverseStream
@@ -91,7 +92,7 @@ pub(crate) fn whole<R, P>(
             forward(reply.body, context)
         }
         Encoding::Converse(context) => {
-            let response = read_response(&reply.body)?;
+            let response = measure::step(Step::DecodeReply, || read_response(&reply.body))?;
             record.set_usage(response.usage);
             return Ok(translate(&response, *context)?.into());
         }
@@ -172,6 +173,8 @@ fn unreadable(error: &serde_json::Error) -> GatewayError {
 /// # Errors
 /// When it is unreadable.
 pub(crate) fn read_event(frame: &Frame) -> Result<StreamEvent<'_>> {
-    StreamEvent::from_frame_parts(&frame.event_type, &frame.payload)
-        .map_err(|error| GatewayError::Unreadable(format!("event {}", error.event_type)))
+    measure::step(Step::DecodeReply, || {
+        StreamEvent::from_frame_parts(&frame.event_type, &frame.payload)
+    })
+    .map_err(|error| GatewayError::Unreadable(format!("event {}", error.event_type)))
 }

@@ -23,7 +23,8 @@ use crate::{
         held::Held,
         response::{self, add_cache_report, add_cost, json, with_request_id},
     },
-    telemetry::{request_id::RequestContext, timing::Step},
+    measure::{self, Step},
+    telemetry::{request_id::RequestContext, timing},
     upstream::{call::Prepared, response::UpstreamResponse},
 };
 
@@ -127,7 +128,7 @@ async fn whole<E: Endpoint>(
         context,
         ..
     } = exchange.perform(first, record.calls()).await?;
-    record.end(Step::Upstream);
+    record.end(timing::Step::Upstream);
     record.set_warnings(&warnings);
     let body = content.whole()?;
     let length = body.len();
@@ -136,7 +137,7 @@ async fn whole<E: Endpoint>(
         headers: &headers,
         body,
     };
-    let encode = || exchange.endpoint.whole(reply, record);
+    let encode = || measure::step(Step::Encode, || exchange.endpoint.whole(reply, record));
     let body = exchange.state.decoders().run(length, encode).await?;
     Ok(json(body, &headers, &warnings))
 }

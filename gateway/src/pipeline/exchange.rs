@@ -26,7 +26,8 @@ use crate::{
         error::{GatewayError, Result},
         time::seconds,
     },
-    telemetry::timing::Step,
+    measure::{self, Step},
+    telemetry::timing,
     upstream::{
         call::Prepared,
         call_record::CallRecord,
@@ -114,14 +115,19 @@ impl Routed {
         }
         let length = body.len();
         let read = || -> Result<_> {
-            let repaired = surrogates::repaired(&body);
-            let (body, is_repaired) = repair(body, repaired, &active)?;
-            let head = head(&body)?;
-            if head.stream {
-                record.estimate_input(&body);
-            }
+            let (body, is_repaired, head) = measure::step(Step::Head, || {
+                let repaired = surrogates::repaired(&body);
+                let (body, is_repaired) = repair(body, repaired, &active)?;
+                let head = head(&body)?;
+                if head.stream {
+                    record.estimate_input(&body);
+                }
+                Ok::<_, GatewayError>((body, is_repaired, head))
+            })?;
             let automatic = active.config.automatic_cache;
-            let outline = Outline::read(&parts.headers, &body, automatic);
+            let outline = measure::step(Step::Conversation, || {
+                Outline::read(&parts.headers, &body, automatic)
+            });
             let demand = demand(&active, &caller, record.calls().operation, &body);
             Ok((body, is_repaired, head, outline, demand))
         };
@@ -131,9 +137,12 @@ impl Routed {
         if matches!(record.calls().operation, "chat" | "responses") {
             model = apply_budgets::model(state, &active, &caller, model);
         }
-        let mut affinity = Affinity::new(outline.as_ref(), model, &active.config.routing);
-        let targets = routes.resolve(model, &caller, affinity.key)?;
-        let targets = state.placements().arrange(targets, &mut affinity);
+        let (targets, affinity) = measure::step(Step::Route, || {
+            let mut affinity = Affinity::new(outline.as_ref(), model, &active.config.routing);
+            let targets = routes.resolve(model, &caller, affinity.key)?;
+            let targets = state.placements().arrange(targets, &mut affinity);
+            Ok::<_, GatewayError>((targets, affinity))
+        })?;
         record.set_model(&head.model, routes.is_configured(&head.model), head.stream);
         let request = (demand, &targets);
         apply_budgets::hold(
@@ -146,7 +155,9 @@ impl Routed {
         )
         .await?;
         if let Some(outline) = outline {
-            record.follow(state.conversations(), outline, &parts.headers);
+            measure::step(Step::Conversation, || {
+                record.follow(state.conversations(), outline, &parts.headers);
+            });
         }
         Ok(Self {
             active,
@@ -211,7 +222,7 @@ impl<E: Endpoint> Exchange<E> {
         let first = &exchange.routed.targets.first;
         let request = exchange.routed.for_target(first, &exchange.media);
         let length = request.body.len();
-        let prepare = || exchange.endpoint.prepare(request);
+        let prepare = || measure::step(Step::Decode, || exchange.endpoint.prepare(request));
         let prepared = match exchange.state.decoders().run(length, prepare).await? {
             Preparation::Ready(prepared) => exchange.routed.warned(*prepared),
             Preparation::NeedsMedia(fetches) => {
@@ -219,7 +230,7 @@ impl<E: Endpoint> Exchange<E> {
                 exchange.prepare(&exchange.routed.targets.first)?
             }
         };
-        record.end(Step::Decode);
+        record.end(timing::Step::Decode);
         Ok((exchange, prepared))
     }
 

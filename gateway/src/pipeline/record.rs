@@ -29,6 +29,7 @@ use crate::{
         request_guards::InFlightGuard,
         response::{wants_cache_report, wants_cost},
     },
+    measure::{self, Step as Part},
     telemetry::{
         OTHER, audit,
         logging::request_line::RequestLine,
@@ -383,6 +384,13 @@ impl RequestRecord {
 
 impl Drop for RequestRecord {
     fn drop(&mut self) {
+        measure::step(Part::Record, || self.close());
+    }
+}
+
+impl RequestRecord {
+    /// Writes the record.
+    fn close(&mut self) {
         let took = self.started.elapsed();
         let cost = self.cost();
         let cost_usd = cost.known().map(Nanodollars::as_dollars);
@@ -395,7 +403,8 @@ impl Drop for RequestRecord {
             .and_then(|(conversation, usage)| conversation.close(&usage, self.calls.target_seed));
         self.settle(&outcome, cost);
         let metrics = &self.calls.metrics;
-        metrics.request(self.route, outcome.status, &outcome.reason);
+        let count = || metrics.request(self.route, outcome.status, &outcome.reason);
+        measure::step(Part::Metrics, count);
         for warned in self.warned.iter().filter(|one| one.is_dropped) {
             metrics.dropped_field(self.route, warned.field);
         }
@@ -409,7 +418,7 @@ impl Drop for RequestRecord {
                 OTHER
             };
             let span = self.calls.span.as_ref();
-            metrics.call(&FinishedCall {
+            let call = FinishedCall {
                 operation: self.calls.operation,
                 model,
                 client: &self.calls.client,
@@ -420,7 +429,8 @@ impl Drop for RequestRecord {
                 cost: cost_usd,
                 unpriced: cost.unpriced_tokens(),
                 trace_id: span.and_then(RequestSpan::sampled_trace_id),
-            });
+            };
+            measure::step(Part::Metrics, || metrics.call(&call));
             if let Some(CacheBreak { difference, .. }) = &cache_break {
                 let part = difference.part.name();
                 metrics.routing.cache_break(model, &self.calls.client, part);
@@ -454,7 +464,7 @@ impl Drop for RequestRecord {
         let Some(unlogged) = self.sampler.admit(outcome.status) else {
             return;
         };
-        RequestLine {
+        let line = RequestLine {
             request_id: &self.calls.request_id,
             route: self.route,
             status: outcome.status,
@@ -480,8 +490,8 @@ impl Drop for RequestRecord {
             aws_request_id: id.as_deref(),
             trace_id: span.map(|span| span.trace_id().to_string()),
             unlogged: some(unlogged),
-        }
-        .log();
+        };
+        measure::step(Part::LogLine, || line.log());
     }
 }
 

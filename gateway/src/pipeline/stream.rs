@@ -30,6 +30,7 @@ use crate::{
         error::{GatewayError, Result},
         response::{add_cache_report, add_warnings, copy_request_id},
     },
+    measure::{self, Step as Part},
     telemetry::timing,
     upstream::{
         call::Prepared,
@@ -131,7 +132,7 @@ pub(crate) async fn open<E: StreamingEndpoint>(
         Err(_elapsed) => pump.phase = Phase::Opening(opening),
     }
     let chunks = stream::unfold(pump, |mut pump| async move {
-        let chunk = pump.next().await?;
+        let chunk = measure::part(Part::Stream, pump.next()).await?;
         Some((Ok::<_, Infallible>(chunk), pump))
     });
     let mut response = Response::new(Body::from_stream(chunks));
@@ -360,7 +361,7 @@ impl Flow {
                         let error = error.with_request_id(frames.request_id());
                         return Err(refused(error, &self.target, None));
                     }
-                    self.encoder.frame(&frame, out)?;
+                    measure::step(Part::Encode, || self.encoder.frame(&frame, out))?;
                 }
                 Source::Events(events) => {
                     let Some(event) = events.buffered()? else {
@@ -371,7 +372,7 @@ impl Flow {
                         let error = error.with_request_id(events.request_id());
                         return Err(refused(error, &self.target, None));
                     }
-                    self.encoder.event(&event, out)?;
+                    measure::step(Part::Encode, || self.encoder.event(&event, out))?;
                 }
             }
         }

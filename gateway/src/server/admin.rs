@@ -23,6 +23,7 @@ use serde::Serialize;
 
 use crate::{
     http::response::json,
+    measure,
     pipeline::{
         budget::{Budgets, GrantError},
         route::Routes,
@@ -82,7 +83,7 @@ struct RoleReadiness {
 
 /// Health, readiness and metrics of a gateway.
 pub fn admin(state: State) -> Router {
-    Router::new()
+    measure::admin(Router::new())
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))

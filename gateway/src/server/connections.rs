@@ -23,7 +23,10 @@ use super::{
     failures::{Failures, Penalty},
     router::App,
 };
-use crate::http::held::Held;
+use crate::{
+    http::held::Held,
+    measure::{self, Step},
+};
 
 /// Connections of the admin port.
 pub(super) const MAX_ADMIN: usize = 64;
@@ -194,11 +197,11 @@ impl Service<Request<Incoming>> for Counted {
         let version = request.version();
         let app = self.app.clone();
         let client = self.client.clone();
-        Box::pin(async move {
+        Box::pin(measure::part(Step::Middleware, async move {
             let mut response = app.respond(request.map(Body::new), client.address).await?;
             let in_progress = in_progress.slowed(&client, &mut response, version).await;
             Ok(response.map(|body| Held::new(body, in_progress)))
-        })
+        }))
     }
 }
 

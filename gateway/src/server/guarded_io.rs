@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::overhead::Overhead;
+use crate::measure::{self, Step};
 
 /// What an HTTP/2 client sends first. Until a connection differs from it, its protocol is unknown.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -141,7 +142,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         ready!(self.protocol.poll_budget(cx));
         let before = buffer.filled().len();
         let this = &mut *self;
-        let read = Pin::new(&mut this.inner).poll_read(cx, buffer);
+        let read = measure::step(Step::ReceiveRequest, || {
+            Pin::new(&mut this.inner).poll_read(cx, buffer)
+        });
         if read.is_ready() {
             let new = buffer.filled().get(before..).unwrap_or_default();
             this.protocol.read(new);
@@ -160,7 +163,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        let written = measure::step(Step::SendResponse, || {
+            Pin::new(&mut self.inner).poll_write(cx, bytes)
+        });
         self.protocol.written(&written);
         self.progress(cx, written)
     }
@@ -170,7 +175,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bytes);
+        let written = measure::step(Step::SendResponse, || {
+            Pin::new(&mut self.inner).poll_write_vectored(cx, bytes)
+        });
         self.protocol.written(&written);
         self.progress(cx, written)
     }

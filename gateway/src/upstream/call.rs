@@ -26,9 +26,12 @@ use super::{
     target::{Target, Targets},
     words::Words,
 };
-use crate::http::{
-    client::Client,
-    error::{GatewayError, Result},
+use crate::{
+    http::{
+        client::Client,
+        error::{GatewayError, Result},
+    },
+    measure::{self, Step},
 };
 
 /// A request translated for one target, with the state for encoding its response.
@@ -189,7 +192,7 @@ impl<P> Call<'_, P> {
     {
         let request_id = calls.request_id.clone();
         let mut attempts = Attempts {
-            prepared: self.checked(&targets.first, first, calls)?,
+            prepared: measure::step(Step::Check, || self.checked(&targets.first, first, calls))?,
             call: self,
             calls,
             credentials_timeout: CREDENTIALS_TIMEOUT,

@@ -9,6 +9,7 @@ use http::HeaderMap;
 use super::{operation::Operation, response::request_id, target::Target};
 use crate::{
     http::error::GatewayError,
+    measure::{self, Step},
     telemetry::{
         audit::{Attempt, AttemptLog},
         metrics::Metrics,
@@ -197,7 +198,7 @@ impl CallRecord {
     fn attempt(&mut self, target: &Target, result: &str) {
         let region = target.region.as_str();
         self.attempts = self.attempts.saturating_add(1);
-        self.metrics.attempt(region, result);
+        measure::step(Step::Metrics, || self.metrics.attempt(region, result));
         self.target = Some((target.model_id.clone(), region.to_owned()));
         self.target_seed = target.seed;
         self.prices.clone_from(&target.prices);

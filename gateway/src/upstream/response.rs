@@ -18,9 +18,12 @@ use super::{
     stream::{Events, Frames, MAX_EVENT_BYTES},
     target::Target,
 };
-use crate::http::{
-    error::{GatewayError, Original, Refusal, Result},
-    response::AWS_REQUEST_ID,
+use crate::{
+    http::{
+        error::{GatewayError, Original, Refusal, Result},
+        response::AWS_REQUEST_ID,
+    },
+    measure::{self, Step},
 };
 
 /// Largest complete response.
@@ -84,7 +87,8 @@ pub(super) async fn receive(
     let content = match framing {
         Framing::Whole => {
             let body = Limited::new(body, MAX_RESPONSE_BYTES);
-            let whole = body.collect().await.map_err(|_| GatewayError::StreamCut)?;
+            let whole = measure::part(Step::Client, body.collect()).await;
+            let whole = whole.map_err(|_| GatewayError::StreamCut)?;
             Content::Whole(whole.to_bytes())
         }
         Framing::EventStream => {

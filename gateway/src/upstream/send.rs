@@ -15,9 +15,12 @@ use hyper::body::Incoming;
 use super::{
     call_record::CallRecord, operation::Operation, response::refused, sign, target::Target,
 };
-use crate::http::{
-    client::Client,
-    error::{GatewayError, Original, Result, causes},
+use crate::{
+    http::{
+        client::Client,
+        error::{GatewayError, Original, Result, causes},
+    },
+    measure::{self, Step},
 };
 
 /// Time for which a request waits for the first credentials.
@@ -139,16 +142,17 @@ impl Exchange<'_> {
 
     async fn send(&self, credentials: &ActiveCredentials) -> Result<Response<Incoming>> {
         let now = self.credentials.now();
-        let request = sign::request(
-            self.target,
-            self.operation,
-            self.headers,
-            self.body,
-            credentials,
-            now,
-        )?;
-        self.client
-            .request(request)
+        let request = measure::step(Step::Sign, || {
+            sign::request(
+                self.target,
+                self.operation,
+                self.headers,
+                self.body,
+                credentials,
+                now,
+            )
+        })?;
+        measure::part(Step::Client, self.client.request(request))
             .await
             .map_err(|error| GatewayError::Unreachable {
                 endpoint: self.endpoint(),

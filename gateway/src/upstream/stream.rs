@@ -5,7 +5,10 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::http::error::{GatewayError, Result};
+use crate::{
+    http::error::{GatewayError, Result},
+    measure::{self, Step},
+};
 
 /// Largest event; AWS's limit is 16 MB for each frame.
 pub(super) const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
@@ -64,7 +67,7 @@ impl<D: Decode> Decoded<D> {
     /// # Errors
     /// When the format is invalid.
     pub(crate) fn buffered(&mut self) -> Result<Option<D::Event>> {
-        self.decoder.next()
+        measure::step(Step::Frames, || self.decoder.next())
     }
 
     /// Waits for more bytes; `false` when the stream has ended. Cancel-safe.
@@ -72,7 +75,7 @@ impl<D: Decode> Decoded<D> {
     /// # Errors
     /// When the connection closed, or the stream ended inside an event.
     pub(crate) async fn fill(&mut self) -> Result<bool> {
-        match self.body.frame().await {
+        match measure::part(Step::Client, self.body.frame()).await {
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
                     self.decoder.push(data);
@@ -90,7 +93,7 @@ impl<D: Decode> Decoded<D> {
     /// When the stream ends first.
     pub(super) async fn first(&mut self) -> Result<D::Event> {
         loop {
-            if let Some(event) = self.decoder.peek()? {
+            if let Some(event) = measure::step(Step::Frames, || self.decoder.peek())? {
                 return Ok(event);
             }
             if !self.fill().await.unwrap_or_default() {

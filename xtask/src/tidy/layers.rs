@@ -22,7 +22,7 @@ pub(super) const CRATES: [Layers; 2] = [
     Layers {
         source: "gateway/src/",
         order: &[
-            &["main", "lib", "cli"],
+            &["main", "lib", "bin", "cli"],
             &["server"],
             &["endpoints"],
             &["pipeline"],
@@ -30,6 +30,7 @@ pub(super) const CRATES: [Layers; 2] = [
             &["config"],
             &["telemetry"],
             &["http"],
+            &["measure"],
         ],
         largest_circle: Some(4),
     },

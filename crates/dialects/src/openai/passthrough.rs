@@ -12,7 +12,7 @@ use bedrock::converse::{BilledTier, TokenUsage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::translation::{RequestError, with_model};
+use crate::translation::{RequestError, with_model, with_model_at};
 pub use stream::PassthroughStream;
 
 /// A request for Bedrock's OpenAI endpoint.
@@ -27,6 +27,9 @@ pub struct PassthroughRequest {
 /// Fields of Converse and of this gateway that OpenAI's API does not have.
 #[derive(Deserialize)]
 struct ConverseFields<'a> {
+    /// Where it is, so that the body is parsed once.
+    #[serde(borrow, default)]
+    model: Option<&'a RawValue>,
     #[serde(default)]
     stream: Option<bool>,
     #[serde(borrow, default)]
@@ -66,8 +69,12 @@ pub fn passthrough(body: &[u8], model: &str) -> Result<PassthroughRequest, Reque
             ));
         }
     }
+    let body = match given.model {
+        Some(found) => with_model_at(body, found, model)?,
+        None => with_model(body, model)?,
+    };
     Ok(PassthroughRequest {
-        body: with_model(body, model)?,
+        body,
         stream: given.stream.unwrap_or(false),
     })
 }

@@ -195,14 +195,31 @@ pub fn with_model(body: &[u8], model: &str) -> Result<Vec<u8>, RequestError> {
         #[serde(borrow)]
         model: &'a RawValue,
     }
-    // serde_json does not validate the strings that it skips.
-    if simdutf8::basic::from_utf8(body).is_err() {
-        return Err(RequestError::no_object());
-    }
+    check_utf8(body)?;
     let place: Place<'_> =
         serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
+    replaced(body, place.model, model)
+}
+
+/// The body with another model in place of `found`, which is a part of it; all other bytes are unchanged.
+///
+/// # Errors
+/// When the body is not UTF-8.
+pub fn with_model_at(body: &[u8], found: &RawValue, model: &str) -> Result<Vec<u8>, RequestError> {
+    check_utf8(body)?;
+    replaced(body, found, model)
+}
+
+/// serde_json does not validate the strings that it skips.
+fn check_utf8(body: &[u8]) -> Result<(), RequestError> {
+    simdutf8::basic::from_utf8(body)
+        .map(drop)
+        .map_err(|_| RequestError::no_object())
+}
+
+fn replaced(body: &[u8], found: &RawValue, model: &str) -> Result<Vec<u8>, RequestError> {
     // The raw value borrows from the body, so its address gives its position.
-    let raw = place.model.get().as_bytes();
+    let raw = found.get().as_bytes();
     let start = raw.as_ptr().addr().saturating_sub(body.as_ptr().addr());
     let (Some(before), Some(after)) = (
         body.get(..start),

@@ -20,6 +20,8 @@ use std::{
 use prometheus_client::metrics::counter::Counter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::measure::{self, Step};
+
 /// Lines that wait to be written.
 const QUEUE_LINES: usize = 4096;
 /// Bytes of lines that are written at once.
@@ -81,22 +83,24 @@ impl Lines {
 fn write_all(receiver: &Receiver<Message>, mut output: impl Write) {
     let mut lines = Vec::new();
     while let Ok(first) = receiver.recv() {
-        // All lines that wait, so that the pause fills no queue.
-        for message in iter::once(first).chain(receiver.try_iter()) {
-            match message {
-                Message::Line(line) => {
-                    lines.extend_from_slice(&line);
-                    if lines.len() >= ENOUGH_BYTES {
+        measure::job(Step::LogThread, || {
+            // All lines that wait, so that the pause fills no queue.
+            for message in iter::once(first).chain(receiver.try_iter()) {
+                match message {
+                    Message::Line(line) => {
+                        lines.extend_from_slice(&line);
+                        if lines.len() >= ENOUGH_BYTES {
+                            write(&mut output, &mut lines);
+                        }
+                    }
+                    Message::Flush(done) => {
                         write(&mut output, &mut lines);
+                        let _ = done.try_send(());
                     }
                 }
-                Message::Flush(done) => {
-                    write(&mut output, &mut lines);
-                    let _ = done.try_send(());
-                }
             }
-        }
-        write(&mut output, &mut lines);
+            write(&mut output, &mut lines);
+        });
         thread::sleep(PAUSE);
     }
 }
