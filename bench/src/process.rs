@@ -19,7 +19,7 @@ use tokio::{
 use crate::{named, scenario::Handling, steps::Sums};
 
 /// Longest time for the start of a process.
-const TIMEOUT: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(5);
 /// Longest time for its end.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// Unit of CPU time in `/proc` on every platform (`USER_HZ`, proc(5)).
