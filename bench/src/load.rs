@@ -137,14 +137,16 @@ pub(crate) async fn run(
     shared.phase.store(MEASURING, Ordering::Relaxed);
     sleep(times.window).await;
     shared.phase.store(OVER, Ordering::Relaxed);
+    let seconds = started.elapsed().as_secs_f64();
+    // Before the CPU time, as at the start.
+    let since = target.steps().await?.zip(steps);
     let mut window = Window {
-        seconds: started.elapsed().as_secs_f64(),
+        seconds,
         cpu_seconds: target.cpu_seconds()? - cpu,
         memory_bytes: target.memory_bytes()?,
+        steps: since.map(|(now, then)| now.since(&then)),
         ..Window::default()
     };
-    let since = target.steps().await?.zip(steps);
-    window.steps = since.map(|(now, then)| now.since(&then));
     while let Some(ended) = clients.join_next().await {
         let one = ended.context("a client failed")??;
         window.responses = window.responses.saturating_add(one.responses);

@@ -306,19 +306,15 @@ pub(crate) fn job<T>(step: Step, work: impl FnOnce() -> T) -> T {
 }
 
 /// A future that is a step of its task.
-pub(crate) fn part<F: Future>(of: Step, future: F) -> impl Future<Output = F::Output> {
-    async move {
-        let mut future = pin!(future);
-        poll_fn(|cx| step(of, || future.as_mut().poll(cx))).await
-    }
+pub(crate) async fn part<F: Future>(of: Step, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| step(of, || future.as_mut().poll(cx))).await
 }
 
 /// A task.
-pub(crate) fn task<F: Future>(step: Step, future: F) -> impl Future<Output = F::Output> {
-    async move {
-        let mut future = pin!(future);
-        poll_fn(|cx| job(step, || future.as_mut().poll(cx))).await
-    }
+pub(crate) async fn task<F: Future>(step: Step, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| job(step, || future.as_mut().poll(cx))).await
 }
 
 /// Spawns the connections to Bedrock.
@@ -434,7 +430,7 @@ impl AllocationTracker for Counter {
     }
 }
 
-/// Counts allocations from now on, if the program's allocator is one of `tracking_allocator`.
+/// Begins to count allocations, if the program's allocator is one of `tracking_allocator`.
 pub fn count_allocations() {
     if AllocationRegistry::set_global_tracker(Counter).is_ok() {
         AllocationRegistry::enable_tracking();
