@@ -1,6 +1,6 @@
 //! Where CPU time and memory of requests go, for `cargo xtask bench --steps`.
 //!
-//! Code of a step runs within [`step`], a future that is part of a task within [`part`], a task within [`task`]. Only
+//! Code of a step runs within `step`, a future that is part of a task within `part`, a task within `task`. Only
 //! programs with the feature `measure` record; no shipped program has it, and in all others these functions do nothing.
 
 #[cfg(not(feature = "measure"))]
