@@ -23,7 +23,10 @@ pub(crate) fn profile(console: &Console) -> Result<()> {
     let mut load = bench::load(console)?;
     let counts = build::counts();
     // Build scripts have counters, too.
-    fs::remove_dir_all(&counts).with_context(|| format!("{} is missing", counts.display()))?;
+    if counts.exists() {
+        fs::remove_dir_all(&counts)
+            .with_context(|| format!("failed to remove {}", counts.display()))?;
+    }
     console.live("load", |step| live(step, &mut load))?;
     let files: Vec<PathBuf> = fs::read_dir(&counts)
         .context("the gateway wrote no counts")?

@@ -15,7 +15,6 @@ use std::{
 };
 
 use api::{budget::Window, config::RedisStore};
-use redis::Script;
 use tokio::task::JoinSet;
 
 use super::{
@@ -23,9 +22,8 @@ use super::{
     holds::{Budget, Charge, Holds, Part, Reply},
 };
 use crate::pipeline::shared_store::{
-    KEY_PREFIX, SharedStore, StoreError, Texts,
-    calls::{self, Background, Batch, Calls, Row},
-    keep_connected,
+    KEY_PREFIX, StoreError, Texts,
+    calls::{Background, Batch, Row, Shared},
 };
 
 /// Costs in one call.
@@ -40,18 +38,10 @@ const TEXTS: Texts = Texts {
 /// The accounts. Dropping the store stops its tasks.
 #[derive(Debug)]
 pub(super) struct Store {
-    shared: Arc<Shared>,
-    _tasks: JoinSet<()>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    server: SharedStore,
-    script: Script,
-    calls: Calls,
-    charges: Charges,
+    shared: Arc<Shared<Charges>>,
     /// The server's time minus the gateway's, in milliseconds.
     offset: AtomicI64,
+    _tasks: JoinSet<()>,
 }
 
 /// Costs of ended requests that the server does not have.
@@ -79,27 +69,10 @@ impl Store {
     /// # Errors
     /// When the URL is invalid.
     pub(super) fn start(settings: &RedisStore) -> Result<Self, StoreError> {
-        let script = Script::new(include_str!("store/accounts.lua"));
-        let shared = Arc::new(Shared {
-            server: SharedStore::new(settings, script.clone(), TEXTS)?,
-            script,
-            calls: Calls::default(),
-            charges: Charges::default(),
-            offset: AtomicI64::new(0),
-        });
-        let mut tasks = JoinSet::new();
-        let task = Arc::clone(&shared);
-        tasks.spawn(async move { keep_connected(&task.server).await });
-        let task = Arc::clone(&shared);
-        tasks.spawn(async move {
-            calls::send(&task.server, &task.script, &task.calls, &task.charges).await;
-        });
-        let task = Arc::clone(&shared);
-        tasks.spawn(async move {
-            calls::send_background(&task.server, &task.calls, &task.charges).await;
-        });
+        let (shared, tasks) = Shared::start(settings, include_str!("store/accounts.lua"), TEXTS)?;
         Ok(Self {
             shared,
+            offset: AtomicI64::new(0),
             _tasks: tasks,
         })
     }
@@ -116,7 +89,7 @@ impl Store {
 
     /// The server's time for a time of the gateway, in milliseconds since 1970.
     pub(super) fn time(&self, now: u64) -> u64 {
-        now.saturating_add_signed(self.shared.offset.load(Ordering::Relaxed))
+        now.saturating_add_signed(self.offset.load(Ordering::Relaxed))
     }
 
     /// Holds the parts of a request; `None` if the server is unavailable. `now`: the gateway's time.
@@ -153,7 +126,7 @@ impl Store {
         let time = numbers.next()?;
         let decision = numbers.next()?;
         let offset = i64::try_from(time).ok()?.saturating_sub_unsigned(now);
-        self.shared.offset.store(offset, Ordering::Relaxed);
+        self.offset.store(offset, Ordering::Relaxed);
         if decision == 2 {
             return Some(Reply::Outside { now: time });
         }
@@ -166,14 +139,14 @@ impl Store {
 
     /// Settles a cost in the background.
     pub(super) fn settle(&self, charge: Charge) {
-        if self.shared.charges.add(charge) {
+        if self.shared.background.add(charge) {
             self.shared.calls.added();
         }
     }
 
     /// Waits until all costs are settled.
     pub(super) async fn settled(&self) {
-        while self.shared.charges.unsettled.load(Ordering::Acquire) > 0 {
+        while self.shared.background.unsettled.load(Ordering::Acquire) > 0 {
             self.shared.calls.flush();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -11,15 +11,13 @@ use std::{
 };
 
 use api::config::{Rates, RedisStore};
-use redis::Script;
 use tokio::task::JoinSet;
 
 use super::counts::Counts;
 use crate::{
     pipeline::shared_store::{
-        KEY_PREFIX, SharedStore, StoreError, Texts,
-        calls::{self, Background, Batch, Calls, Row},
-        keep_connected,
+        KEY_PREFIX, StoreError, Texts,
+        calls::{Background, Batch, Row, Shared},
     },
     telemetry::metrics::Metrics,
 };
@@ -34,17 +32,9 @@ const TEXTS: Texts = Texts {
 /// Shared counts. Dropping the store stops its tasks.
 #[derive(Debug)]
 pub(super) struct Store {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<Charges>>,
     metrics: Arc<Metrics>,
     _tasks: JoinSet<()>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    server: SharedStore,
-    script: Script,
-    calls: Calls,
-    charges: Charges,
 }
 
 /// Tokens of finished requests, by the key of their subject.
@@ -67,24 +57,7 @@ impl Store {
     /// # Errors
     /// When the URL is invalid.
     pub(super) fn start(settings: &RedisStore, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
-        let script = Script::new(include_str!("store/limits.lua"));
-        let shared = Arc::new(Shared {
-            server: SharedStore::new(settings, script.clone(), TEXTS)?,
-            script,
-            calls: Calls::default(),
-            charges: Charges::default(),
-        });
-        let mut tasks = JoinSet::new();
-        let task = Arc::clone(&shared);
-        tasks.spawn(async move { keep_connected(&task.server).await });
-        let task = Arc::clone(&shared);
-        tasks.spawn(async move {
-            calls::send(&task.server, &task.script, &task.calls, &task.charges).await;
-        });
-        let task = Arc::clone(&shared);
-        tasks.spawn(async move {
-            calls::send_background(&task.server, &task.calls, &task.charges).await;
-        });
+        let (shared, tasks) = Shared::start(settings, include_str!("store/limits.lua"), TEXTS)?;
         Ok(Self {
             shared,
             metrics,
@@ -138,7 +111,7 @@ impl Store {
     /// Adds tokens in the background.
     pub(super) fn charge(&self, keys: &[Option<Arc<str>>; 2], tokens: u64) {
         // The local counters have what is lost.
-        if self.is_up() && self.shared.charges.add(keys, tokens) {
+        if self.is_up() && self.shared.background.add(keys, tokens) {
             self.shared.calls.added();
         }
     }

@@ -10,15 +10,16 @@ use std::{
     time::Duration,
 };
 
+use api::config::RedisStore;
 use bytes::{Buf, Bytes};
 use redis::Script;
 use tokio::{
     sync::{Notify, oneshot},
-    task::yield_now,
+    task::{JoinSet, yield_now},
     time::{sleep, timeout},
 };
 
-use super::{BACKGROUND_TIMEOUT, RESPONSE_TIMEOUT, SharedStore};
+use super::{BACKGROUND_TIMEOUT, RESPONSE_TIMEOUT, SharedStore, StoreError, Texts, keep_connected};
 
 /// Maximum number of requests in one call.
 const MAX_REQUESTS: usize = 128;
@@ -26,6 +27,14 @@ const MAX_REQUESTS: usize = 128;
 const BACKGROUND_PAUSE: Duration = Duration::from_millis(5);
 /// Pause before the background is sent again after an error.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// A server, the calls of its script, and what waits in the background.
+#[derive(Debug)]
+pub(in crate::pipeline) struct Shared<B> {
+    pub(in crate::pipeline) server: SharedStore,
+    pub(in crate::pipeline) calls: Calls,
+    pub(in crate::pipeline) background: B,
+}
 
 /// The calls of requests that wait to be sent.
 #[derive(Debug, Default)]
@@ -68,6 +77,101 @@ pub(in crate::pipeline) trait Background {
 
     /// Adopts the lines of the reply; none if the server did not respond.
     fn end<R: Iterator<Item = Row>>(&self, sent: Self::Sent, rows: Option<&mut R>);
+}
+
+impl<B> Shared<B>
+where
+    B: Background<Sent: Send> + Default + Send + Sync + 'static,
+{
+    /// A server that connects in the background, with the tasks that connect and send; until then it is unavailable.
+    ///
+    /// # Errors
+    /// When the URL is invalid.
+    pub(in crate::pipeline) fn start(
+        settings: &RedisStore,
+        script: &str,
+        texts: Texts,
+    ) -> Result<(Arc<Self>, JoinSet<()>), StoreError> {
+        let shared = Arc::new(Self {
+            server: SharedStore::new(settings, Script::new(script), texts)?,
+            calls: Calls::default(),
+            background: B::default(),
+        });
+        let mut tasks = JoinSet::new();
+        let task = Arc::clone(&shared);
+        tasks.spawn(async move { keep_connected(&task.server).await });
+        let task = Arc::clone(&shared);
+        tasks.spawn(async move { task.send().await });
+        let task = Arc::clone(&shared);
+        tasks.spawn(async move { task.send_background().await });
+        Ok((shared, tasks))
+    }
+
+    /// Sends calls and the background, as long as it runs.
+    async fn send(&self) {
+        loop {
+            self.calls.ready.notified().await;
+            // Requests that are ready to run add their calls.
+            yield_now().await;
+            let mut batch = self.calls.take();
+            let sent = self.background.take(&mut batch);
+            if sent.is_none() && batch.waiting.is_empty() {
+                continue;
+            }
+            let mut rows = self.invoke(&batch).await.map(lines);
+            if let Some(sent) = sent {
+                self.background.end(sent, rows.as_mut());
+                if self.background.is_waiting() {
+                    self.calls.added();
+                }
+            }
+            // Without a line, the request learns that the server is unavailable.
+            let waiting = batch.waiting.into_iter();
+            for (respond, row) in waiting.zip(rows.into_iter().flatten()) {
+                // The client may have left.
+                let _ = respond.send(row);
+            }
+        }
+    }
+
+    /// Sends the background a few milliseconds after something is added, and again after an outage.
+    async fn send_background(&self) {
+        loop {
+            if !self.background.is_waiting() {
+                self.calls.added.notified().await;
+            }
+            let is_up = self.server.is_up();
+            sleep(if is_up { BACKGROUND_PAUSE } else { RETRY_PAUSE }).await;
+            self.calls.flush();
+        }
+    }
+
+    /// Calls the script; `None` if the server is unavailable.
+    async fn invoke(&self, batch: &Batch) -> Option<Vec<u8>> {
+        let connection = self.server.connection()?;
+        let mut call = self.server.script.prepare_invoke();
+        for key in &batch.keys {
+            call.key(&**key);
+        }
+        call.arg(&batch.background.0).arg(&batch.requests.0);
+        let mut redis = connection.0.clone();
+        let limit = if batch.waiting.is_empty() {
+            BACKGROUND_TIMEOUT
+        } else {
+            RESPONSE_TIMEOUT
+        };
+        match timeout(limit, call.invoke_async::<Vec<u8>>(&mut redis)).await {
+            Ok(Ok(reply)) => Some(reply),
+            Ok(Err(error)) => {
+                self.server.disconnect(&connection, &error.to_string());
+                None
+            }
+            Err(_elapsed) => {
+                self.server.disconnect(&connection, "no response in time");
+                None
+            }
+        }
+    }
 }
 
 impl Calls {
@@ -169,54 +273,6 @@ impl Row {
     }
 }
 
-/// Sends calls and the background, as long as it runs.
-pub(in crate::pipeline) async fn send(
-    server: &SharedStore,
-    script: &Script,
-    calls: &Calls,
-    background: &impl Background,
-) {
-    loop {
-        calls.ready.notified().await;
-        // Requests that are ready to run add their calls.
-        yield_now().await;
-        let mut batch = calls.take();
-        let sent = background.take(&mut batch);
-        if sent.is_none() && batch.waiting.is_empty() {
-            continue;
-        }
-        let mut rows = invoke(server, script, &batch).await.map(lines);
-        if let Some(sent) = sent {
-            background.end(sent, rows.as_mut());
-            if background.is_waiting() {
-                calls.added();
-            }
-        }
-        // Without a line, the request learns that the server is unavailable.
-        let waiting = batch.waiting.into_iter();
-        for (respond, row) in waiting.zip(rows.into_iter().flatten()) {
-            // The client may have left.
-            let _ = respond.send(row);
-        }
-    }
-}
-
-/// Sends the background a few milliseconds after something is added, and again after an outage.
-pub(in crate::pipeline) async fn send_background(
-    server: &SharedStore,
-    calls: &Calls,
-    background: &impl Background,
-) {
-    loop {
-        if !background.is_waiting() {
-            calls.added.notified().await;
-        }
-        let is_up = server.is_up();
-        sleep(if is_up { BACKGROUND_PAUSE } else { RETRY_PAUSE }).await;
-        calls.flush();
-    }
-}
-
 /// The lines of a reply.
 fn lines(reply: Vec<u8>) -> impl Iterator<Item = Row> {
     let mut rest = Bytes::from(reply);
@@ -229,33 +285,6 @@ fn lines(reply: Vec<u8>) -> impl Iterator<Item = Row> {
         rest.advance(usize::from(!rest.is_empty()));
         Some(Row(line))
     })
-}
-
-/// Calls the script; `None` if the server is unavailable.
-async fn invoke(server: &SharedStore, script: &Script, batch: &Batch) -> Option<Vec<u8>> {
-    let connection = server.connection()?;
-    let mut call = script.prepare_invoke();
-    for key in &batch.keys {
-        call.key(&**key);
-    }
-    call.arg(&batch.background.0).arg(&batch.requests.0);
-    let mut redis = connection.0.clone();
-    let limit = if batch.waiting.is_empty() {
-        BACKGROUND_TIMEOUT
-    } else {
-        RESPONSE_TIMEOUT
-    };
-    match timeout(limit, call.invoke_async::<Vec<u8>>(&mut redis)).await {
-        Ok(Ok(reply)) => Some(reply),
-        Ok(Err(error)) => {
-            server.disconnect(&connection, &error.to_string());
-            None
-        }
-        Err(_elapsed) => {
-            server.disconnect(&connection, "no response in time");
-            None
-        }
-    }
 }
 
 #[cfg(test)]
