@@ -1,12 +1,14 @@
 //! Budgets of a BedrockAccess, shared by all its clients, and of each client.
 //!
 //! Before a request is sent, it holds the most that it can cost in each of its budgets; when it ends, its cost is
-//! settled. Requests in progress can therefore not exceed a budget together. The store decides; while it is
+//! settled. Requests in progress can therefore not exceed a budget together. The store leases parts of the budget; while it is
 //! unavailable, each budget follows its `onStoreFailure`. See `docs/decisions/0032-budgets.md`.
 
 mod account;
 mod demand;
 mod holds;
+#[cfg(test)]
+mod ledger;
 mod local;
 mod settlement;
 mod shares;
@@ -18,23 +20,28 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use api::{GatewayConfig, budget::OnStoreFailure, config, shares::ShareReport};
 use credentials::SharedTimeSource;
+use tokio::time::Instant;
 
 use super::{authenticate::Caller, shared_store::StoreError};
 use crate::{
     http::{
         error::{GatewayError, Result},
-        over_limit::{OverLimit, Subject},
+        over_limit::Subject,
         time::rfc3339,
     },
     telemetry::metrics::{BudgetLabels, Metrics},
 };
+use account::Within;
 pub(crate) use demand::Demand;
-use holds::{Budget, Holds, Reply, millis};
+use holds::{Budget, Holds, Refusal, millis};
 pub(crate) use holds::{Need, Spent};
 pub(crate) use settlement::Ended;
 pub(crate) use shares::GrantError;
 use shares::Shares;
 use store::Store;
+
+/// Calls of the store for one request.
+const MOST_CALLS: u32 = 8;
 
 /// The budgets of a configuration.
 #[derive(Debug)]
@@ -59,7 +66,6 @@ pub(crate) struct Reservation {
     is_open: bool,
     need: Need,
     backing: Backing,
-    clock: SharedTimeSource,
 }
 
 impl Budgets {
@@ -93,7 +99,6 @@ impl Budgets {
                 amount,
                 key,
                 name: terms.name(client),
-                by_share: config.limits.store.is_none(),
                 local: known.unwrap_or_default(),
             }))
         };
@@ -231,34 +236,51 @@ impl Budgets {
         need: Need,
         clock: &SharedTimeSource,
     ) -> Result<Reservation> {
-        let id = fastrand::u64(..);
         let own_time = millis(clock);
-        let mut now = self.backing.time(own_time);
-        // Returns the holds if the client leaves meanwhile, or the store holds them without a response.
-        let mut reservation = Reservation {
-            holds: Holds::new(self.of(client), id, &need, now),
-            is_open: true,
-            need,
-            backing: self.backing.clone(),
-            clock: clock.clone(),
-        };
-        let Backing::Store(store) = &self.backing else {
-            let decision = reservation.holds.decide(now);
-            reservation.is_open = decision.is_ok();
-            return self.admitted(client, decision, reservation, now);
-        };
-        let mut reply = store.reserve(&reservation.holds, own_time).await;
-        if let Some(Reply::Outside { now: time }) = reply {
-            now = time;
-            reservation.holds = Holds::new(self.of(client), id, &need, now);
-            reply = store.reserve(&reservation.holds, own_time).await;
-        }
-        let decision = match reply {
-            Some(Reply::Decided { fits, totals }) => {
-                reservation.is_open = fits;
-                reservation.holds.decided(fits, &totals, now)
+        let (holds, placed, now) = match &self.backing {
+            Backing::Store(store) => self.lease(store, client, &need, own_time).await?,
+            Backing::Shares(_) => {
+                let holds = Holds::new(self.of(client), &need, own_time);
+                let placed = holds.place(Within::Share, None, own_time);
+                (holds, placed, own_time)
             }
-            None | Some(Reply::Outside { .. }) => {
+        };
+        self.log_warnings(client, now);
+        match placed {
+            Ok(()) => Ok(Reservation {
+                holds,
+                is_open: true,
+                need,
+                backing: self.backing.clone(),
+            }),
+            Err(Refusal::Budget(over)) => {
+                self.metrics.over_limit(&over, client);
+                Err(GatewayError::OverLimit(Box::new(over)))
+            }
+            Err(Refusal::Lease) => Err(GatewayError::BudgetStore),
+        }
+    }
+
+    /// Places the holds of a request in leases of the store, which is asked if they are too small. While it is unavailable, each
+    /// budget follows its `onStoreFailure`.
+    ///
+    /// # Errors
+    /// 503 if the store is unavailable and a budget is closed then.
+    async fn lease(
+        &self,
+        store: &Store,
+        client: &str,
+        need: &Need,
+        own_time: u64,
+    ) -> Result<(Holds, std::result::Result<(), Refusal>, u64)> {
+        let mut is_up = store.is_up();
+        let mut calls = 0;
+        loop {
+            let now = store.time(own_time);
+            let holds = Holds::new(self.of(client), need, now);
+            let placed = if is_up {
+                holds.place(Within::Lease(Instant::now()), Some(store), now)
+            } else {
                 let is_closed =
                     |budget: &Arc<Budget>| budget.terms.on_store_failure == OnStoreFailure::Closed;
                 let closed = self.of(client).any(is_closed);
@@ -266,39 +288,30 @@ impl Budgets {
                 if closed {
                     return Err(GatewayError::BudgetStore);
                 }
-                reservation.holds.decide(now)
+                holds.place(Within::Budget, Some(store), now)
+            };
+            match &placed {
+                // What the store has reported before can be old.
+                Err(Refusal::Budget(_)) if is_up && calls == 0 => {}
+                // Other requests have used what was leased.
+                Err(Refusal::Lease) if calls < MOST_CALLS => {}
+                Ok(()) | Err(_) => return Ok((holds, placed, now)),
             }
-        };
-        self.admitted(client, decision, reservation, now)
-    }
-
-    /// The reservation, if it is admitted.
-    fn admitted(
-        &self,
-        client: &str,
-        decision: std::result::Result<(), OverLimit>,
-        reservation: Reservation,
-        now: u64,
-    ) -> Result<Reservation> {
-        self.log_warnings(client, now);
-        match decision {
-            Ok(()) => Ok(reservation),
-            Err(over) => {
-                self.metrics.over_limit(&over, client);
-                Err(GatewayError::OverLimit(Box::new(over)))
-            }
+            holds.want(store);
+            is_up = store.call(own_time).await;
+            calls += 1;
         }
     }
 
     /// Logs the budgets of a client that have reached their warning for the first time.
     fn log_warnings(&self, client: &str, now: u64) {
         for budget in self.of(client) {
+            let Some(warn_at) = budget.terms.warn_at else {
+                continue;
+            };
             let window = budget.window(now);
             let percent = budget.percent(window);
-            let warn_at = budget.terms.warn_at;
-            if warn_at.is_some_and(|at| percent >= u64::from(at))
-                && budget.local.is_first_warning(window)
-            {
+            if percent >= u64::from(warn_at) && budget.local.is_first_warning(window) {
                 tracing::warn!(
                     subject = budget.subject.name(),
                     period = budget.terms.period.as_str(),
@@ -315,9 +328,10 @@ impl Budgets {
     pub(crate) fn warning(&self, client: &str, clock: &SharedTimeSource) -> Option<String> {
         let now = self.backing.time(millis(clock));
         let reached = self.of(client).filter_map(|budget| {
+            let warn_at = budget.terms.warn_at?;
             let window = budget.window(now);
             let percent = budget.percent(window);
-            (percent >= u64::from(budget.terms.warn_at?)).then_some((percent, budget, window))
+            (percent >= u64::from(warn_at)).then_some((percent, budget, window))
         });
         let (percent, budget, window) = reached.max_by_key(|(percent, ..)| *percent)?;
         Some(format!(
@@ -358,6 +372,13 @@ impl Backing {
         Ok(shares.map(|shares| Self::Shares(Arc::new(Shares::new(shares, known)))))
     }
 
+    fn store(&self) -> Option<&Store> {
+        match self {
+            Self::Store(store) => Some(store),
+            Self::Shares(_) => None,
+        }
+    }
+
     /// The time of the store, or that of the gateway, in milliseconds since 1970.
     fn time(&self, own: u64) -> u64 {
         match self {
@@ -382,12 +403,7 @@ impl Reservation {
         if !std::mem::take(&mut self.is_open) {
             return;
         }
-        let now = self.backing.time(millis(&self.clock));
-        for charge in self.holds.settle(cost, now) {
-            if let Backing::Store(store) = &self.backing {
-                store.settle(charge);
-            }
-        }
+        self.holds.settle(cost, self.backing.store());
     }
 }
 

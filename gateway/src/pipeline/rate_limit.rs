@@ -7,12 +7,14 @@
 mod counter;
 mod counts;
 pub(crate) mod report;
+mod shared_counts;
 mod store;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use api::{GatewayConfig, config::Rates};
 use credentials::SharedTimeSource;
+use tokio::time::Instant;
 
 use crate::{
     http::{
@@ -24,15 +26,16 @@ use crate::{
 
 use super::{authenticate::Caller, shared_store::StoreError};
 use counter::Counter;
-use counts::{Counts, Usage};
+use counts::Usage;
 use report::Report;
+use shared_counts::Decision;
 use store::Store;
 
 /// The quotas of a configuration, with their usage.
 #[derive(Debug, Default)]
 pub(crate) struct Limiter {
-    access: Option<Quota>,
-    clients: HashMap<String, Quota>,
+    access: Option<Arc<Quota>>,
+    clients: HashMap<String, Arc<Quota>>,
     /// Counts shared with other gateways, if configured.
     store: Option<Arc<Store>>,
 }
@@ -42,6 +45,7 @@ pub(crate) struct Limiter {
 struct Quota {
     subject: Subject,
     rates: Rates,
+    /// That of the same subject before a reload.
     counter: Arc<Counter>,
     /// Key in the store; none without limits over time.
     key: Option<Arc<str>>,
@@ -51,14 +55,16 @@ struct Quota {
 #[derive(Debug)]
 pub(crate) struct Permit {
     /// The quotas of the BedrockAccess and of the client.
-    open: [Option<(InFlightGuard, Arc<Counter>)>; 2],
-    keys: [Option<Arc<str>>; 2],
+    open: [Option<(InFlightGuard, Arc<Quota>)>; 2],
     store: Option<Arc<Store>>,
     clock: SharedTimeSource,
 }
 
 /// The quotas of a request: of the BedrockAccess and of the client.
-type Quotas<'a> = [Option<&'a Quota>; 2];
+type Quotas<'a> = [Option<&'a Arc<Quota>>; 2];
+
+/// Calls of the store for one request.
+const MOST_CALLS: u32 = 8;
 
 impl Limiter {
     /// The quotas of a configuration, for clients with API keys of these names. Subjects keep their counters of
@@ -79,14 +85,14 @@ impl Limiter {
                 None => previous.access.as_ref(),
                 Some(client) => previous.clients.get(client),
             });
-            Quota {
+            Arc::new(Quota {
                 subject,
                 rates,
                 counter: before
                     .map(|quota| Arc::clone(&quota.counter))
                     .unwrap_or_default(),
                 key: has_limits_over_time(&rates).then(|| store::key(&group, client)),
-            }
+            })
         };
         let rates = config.limits.rates();
         let access = (!rates.is_empty()).then(|| quota(shared, None, rates));
@@ -149,7 +155,7 @@ impl Limiter {
                 let one = OverLimit::concurrent(&quota.subject, limit);
                 over = Some(one.or_longer(over.take()));
             }
-            Some((guard?, Arc::clone(&quota.counter)))
+            Some((guard?, Arc::clone(quota)))
         });
         let (report, result) = match over {
             // A rejected request needs no shared counts.
@@ -161,7 +167,6 @@ impl Limiter {
         };
         let permit = result.map(|()| Permit {
             open,
-            keys: quotas.map(|quota| quota?.key.clone()),
             store: self.store.clone(),
             clock: clock.clone(),
         });
@@ -175,35 +180,75 @@ impl Limiter {
         clock: &SharedTimeSource,
     ) -> Option<(Report, Result<(), OverLimit>)> {
         let store = self.store.as_ref()?;
-        let subjects = quotas.map(|quota| {
-            let quota = quota?;
-            Some((quota.key.as_ref()?, &quota.rates))
-        });
-        if subjects.iter().all(Option::is_none) {
+        let shared = quotas.map(|quota| quota.filter(|quota| quota.key.is_some()));
+        if shared.iter().all(Option::is_none) {
             return None;
         }
-        let mut decision = store.check(subjects).await?;
-        let mut report = Report::new(decision.at);
-        let mut over = None;
-        for (quota, counts) in quotas.into_iter().zip(&mut decision.counts) {
-            let (Some(quota), Some(counts)) = (quota, counts) else {
-                continue;
-            };
-            if !decision.allowed {
-                over = reached(quota, counts.usage(&quota.rates, decision.at), over);
+        let mut now = Instant::now();
+        let mut is_asked = false;
+        for _ in 0..MOST_CALLS {
+            if !store.is_up() {
+                break;
             }
-            report.add(counts.usage(&quota.rates, decision.at));
+            if let Some(checked) = check_known(shared, now, is_asked, clock) {
+                return Some(checked);
+            }
+            for quota in shared.into_iter().flatten() {
+                if quota.counter.counts().shared.wait() {
+                    store.queue(quota);
+                }
+            }
+            if !store.call().await {
+                break;
+            }
+            is_asked = true;
+            now = Instant::now();
         }
-        if let Some(over) = over {
-            return Some((report, Err(over)));
-        }
-        // Local counters apply when the store becomes unavailable.
-        let now = clock.now();
-        for quota in quotas.into_iter().flatten() {
-            quota.counter.counts().add_request(now);
-        }
-        Some((report, Ok(())))
+        store.unavailable();
+        None
     }
+}
+
+/// Checks with what the store has reported; none if it must be asked. `is_asked`: whether it was asked for this request.
+fn check_known(
+    quotas: Quotas<'_>,
+    now: Instant,
+    is_asked: bool,
+    clock: &SharedTimeSource,
+) -> Option<(Report, Result<(), OverLimit>)> {
+    // Always locks the BedrockAccess before a client; both for a few additions.
+    let mut counted = quotas.map(|quota| quota.map(|quota| (quota, quota.counter.counts())));
+    let mut decision = Decision::Allowed;
+    let mut at = SystemTime::UNIX_EPOCH;
+    for (quota, counts) in counted.iter().flatten() {
+        at = at.max(counts.shared.at());
+        // Directly after a response, its age does not matter.
+        match counts
+            .shared
+            .decision(&quota.rates, (!is_asked).then_some(now))
+        {
+            Decision::Allowed => {}
+            Decision::Unknown => return None,
+            Decision::Full => decision = Decision::Full,
+        }
+    }
+    if decision == Decision::Full && !is_asked {
+        return None;
+    }
+    let own_time = clock.now();
+    let mut report = Report::new(at);
+    let mut over = None;
+    for (quota, counts) in counted.iter_mut().flatten() {
+        if decision == Decision::Allowed {
+            counts.shared.take(now);
+            // These apply when the store becomes unavailable.
+            counts.own.add_request(own_time);
+        } else {
+            over = reached(quota, counts.shared.usage(&quota.rates), over);
+        }
+        report.add(counts.shared.usage(&quota.rates));
+    }
+    Some((report, over.map_or(Ok(()), Err)))
 }
 
 /// Checks with this gateway's counters a request that may be over a limit already.
@@ -217,14 +262,13 @@ fn check_locally(
     // Always locks the BedrockAccess before a client; both for a few additions.
     let mut counted = quotas.map(|quota| quota.map(|quota| (quota, quota.counter.counts())));
     for (quota, counts) in counted.iter_mut().flatten() {
-        over = reached(quota, counts.usage(&quota.rates, now), over);
+        over = reached(quota, counts.own.usage(&quota.rates, now), over);
     }
     for (quota, counts) in counted.iter_mut().flatten() {
-        let counts: &mut Counts = counts;
         if over.is_none() {
-            counts.add_request(now);
+            counts.own.add_request(now);
         }
-        report.add(counts.usage(&quota.rates, now));
+        report.add(counts.own.usage(&quota.rates, now));
     }
     (report, over.map_or(Ok(()), Err))
 }
@@ -258,13 +302,18 @@ impl Permit {
             return;
         }
         let now = self.clock.now();
-        for (_, counter) in self.open.iter().flatten() {
-            counter.counts().add_tokens(tokens, now);
-        }
-        if let Some(store) = &self.store
-            && self.keys.iter().any(Option::is_some)
-        {
-            store.charge(&self.keys, tokens);
+        // During an outage, the counts of this gateway have what is lost.
+        let store = self.store.as_ref().filter(|store| store.is_up());
+        for (_, quota) in self.open.iter().flatten() {
+            let mut counts = quota.counter.counts();
+            counts.own.add_tokens(tokens, now);
+            if let Some(store) = store
+                && quota.key.is_some()
+                && counts.shared.add_tokens(tokens)
+            {
+                drop(counts);
+                store.queue(quota);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub(super) mod calls;
 mod login;
+pub(super) mod recent;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

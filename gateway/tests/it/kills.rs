@@ -32,7 +32,7 @@ struct Account {
     due: String,
     spent: u64,
     held: u64,
-    /// Input and maximum of each open hold, by id.
+    /// The input of its requests, and the lease, of each gateway that has one.
     open: BTreeMap<String, (u64, u64)>,
 }
 
@@ -45,8 +45,12 @@ impl Account {
         let fields: BTreeMap<String, String> = redis.hgetall(&accounts[0]).await.unwrap();
         let number = |text: &str| text.parse::<u64>().unwrap();
         let open = fields.iter().filter_map(|(id, state)| {
-            let (floor, most) = state.split_once(' ')?;
-            Some((id.clone(), (floor.parse().ok()?, number(most))))
+            // After its lease, the first word of a gateway is "x".
+            let words: Vec<&str> = state.split(' ').collect();
+            let [cost, floor, lease] = words[..] else {
+                return None;
+            };
+            (cost != "x" && lease != "0").then(|| (id.clone(), (number(floor), number(lease))))
         });
         Self {
             due: due[0].clone(),
@@ -56,7 +60,7 @@ impl Account {
         }
     }
 
-    /// Ends the leases of all open holds.
+    /// Ends all leases.
     async fn expire(&self, redis: &mut MultiplexedConnection) {
         for id in self.open.keys() {
             let mut command = redis::cmd("ZADD");
@@ -213,7 +217,7 @@ async fn killed(kills: usize) {
     let account = Account::read(&mut world.redis).await;
     assert!(!account.open.is_empty(), "no request was open at a kill");
     assert_eq!(account.held, account.sum(|hold| hold.1), "{account:?}");
-    // What is settled was billed, once, and a hold covers what is not settled.
+    // What is spent was billed, once, and the leases cover the rest.
     assert!(account.spent <= billed, "{billed} {account:?}");
     assert!(
         account.spent + account.held >= billed,
@@ -224,7 +228,7 @@ async fn killed(kills: usize) {
         "most is settled: {billed} {account:?}"
     );
 
-    // After the leases, the budget has what was settled and the input of the rest. Everything up to its end is admitted, and nothing
+    // After the leases, the budget has what was spent and the input of the rest. Everything up to its end is admitted, and nothing
     // beyond.
     account.expire(&mut world.redis).await;
     let spent = account.spent + account.sum(|hold| hold.0);

@@ -1,277 +1,361 @@
-//! The account of one budget in one window: what is spent, and what requests in progress hold. Pure: the time is an
-//! argument.
+//! What one gateway knows of a budget in one window: its own requests, and its lease from the store. Pure.
 //!
-//! A request holds the most that it can cost before it is sent, and is settled with its cost when it ends. A hold that
-//! is not settled within its lease belonged to a gateway that stopped: its floor is spent, the rest is returned. A
-//! second settlement of the same hold changes nothing, so that a gateway can repeat it. The scripts of the store do the
-//! same arithmetic; `store/tests.rs` compares them.
+//! A request holds the most that it can cost before it is sent, and is settled with its cost when it ends. A gateway with a
+//! store leases a part of what is left of the budget: its requests hold parts of the lease, so that most of them need not ask
+//! the store. What the gateway tells the store is the sum of its costs since it started, so that a repetition changes nothing.
+//! The store's side of the arithmetic is in `store/accounts.lua` and, for tests, in `ledger.rs`.
 
-use std::collections::{BTreeSet, HashMap};
+use api::shares::Grant;
+use tokio::time::Instant;
 
-/// Time after which a hold without settlement ends. Longer than almost every response.
-pub(super) const LEASE_MILLIS: u64 = 15 * 60 * 1000;
-/// Time for which an expired hold is remembered: a slow request replaces its floor by its cost.
-pub(super) const REMEMBERED_MILLIS: u64 = 15 * 60 * 1000;
-/// Time for which a settled hold is remembered, so that a repeated settlement is recognized.
-pub(super) const SETTLED_MILLIS: u64 = 2 * 60 * 1000;
+use crate::pipeline::shared_store::recent::Recent;
 
-/// A part of a budget that one request holds.
+/// The part of its unused share that a draining process keeps for its last requests: one in this number.
+const DRAINING_PART: u64 = 8;
+
+/// What a request costs at least, which is its input, and at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hold {
-    /// What the request costs at least: its input.
     pub(super) floor: u64,
-    /// What the request costs at most.
     pub(super) most: u64,
 }
 
-/// The state of an account.
+/// The state of a budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     /// Cost of ended requests.
     pub(super) spent: u64,
-    /// What requests in progress hold.
+    /// What requests in progress hold, and gateways have leased.
     pub(super) held: u64,
 }
 
-/// An account.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Account {
-    totals: Totals,
-    holds: HashMap<u64, State>,
-    /// When each hold changes its state, in milliseconds since 1970.
-    due: BTreeSet<(u64, u64)>,
+/// The limit of a hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Within {
+    /// What the store has leased, at this time.
+    Lease(Instant),
+    /// What the operator has granted.
+    Share,
+    /// The whole budget, as far as this gateway knows, while the store is unavailable.
+    Budget,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum State {
-    Open {
-        hold: Hold,
-        due: u64,
-    },
-    /// Ended without settlement; the floor is spent.
-    Expired {
-        floor: u64,
-        due: u64,
-    },
-    /// Until this time.
-    Settled(u64),
+/// Why a hold does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Short {
+    pub(super) totals: Totals,
+    /// Whether the budget has too little left, not only the lease.
+    pub(super) is_spent: bool,
+}
+
+/// What a gateway asks of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ask {
+    /// Names the account of this gateway.
+    pub(super) id: u64,
+    /// What the store has reported as spent.
+    pub(super) known: u64,
+    /// Costs of this gateway since it started.
+    pub(super) cost: u64,
+    /// The part of them that the store has not confirmed.
+    pub(super) unconfirmed: u64,
+    /// What the requests in progress cost at least.
+    pub(super) floor: u64,
+    /// What the gateway has leased and needs further.
+    pub(super) keep: u64,
+    /// What waiting requests need besides.
+    pub(super) want: u64,
+    /// What is leased in advance, if there is enough.
+    pub(super) spare: u64,
+}
+
+/// The response of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Leased {
+    pub(super) totals: Totals,
+    /// What this gateway has leased.
+    pub(super) lease: u64,
+}
+
+/// What becomes of an account after a response of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It must be queued again.
+    Queue,
+    /// It has a lease.
+    Wait,
+    /// The store has all costs, and has leased nothing.
+    Close,
+}
+
+/// What this process may spend in a window without a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) revision: u64,
+    pub(super) most: u64,
+    /// What other processes have spent.
+    elsewhere: u64,
+    /// The largest hold that did not fit.
+    pub(super) wanted: u64,
+}
+
+/// The account of one gateway.
+#[derive(Debug)]
+pub(super) struct Account {
+    /// Cost of ended requests.
+    spent: u64,
+    /// Sums of the requests in progress.
+    open: Hold,
+    lease: Lease,
+    /// Without a store, once the operator has granted it.
+    share: Option<Share>,
+}
+
+/// A lease from the store.
+#[derive(Debug)]
+struct Lease {
+    /// Random: another one after a restart.
+    id: u64,
+    /// Costs of this gateway that the store has confirmed. The lease counts from there.
+    confirmed: u64,
+    most: u64,
+    /// What waiting requests need.
+    wanted: Hold,
+    /// The floor that the store knows.
+    floor: u64,
+    recent: Recent,
+    /// As the store has reported.
+    totals: Totals,
+    /// Whether the account waits to be sent.
+    is_queued: bool,
+    /// Whether it is sent although nothing has changed.
+    must_renew: bool,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self {
+            spent: 0,
+            open: Hold::default(),
+            lease: Lease {
+                id: fastrand::u64(..),
+                confirmed: 0,
+                most: 0,
+                wanted: Hold::default(),
+                floor: 0,
+                recent: Recent::NONE,
+                totals: Totals::default(),
+                is_queued: false,
+                must_renew: false,
+            },
+            share: None,
+        }
+    }
 }
 
 impl Account {
-    pub(super) fn totals(&self) -> Totals {
-        self.totals
+    /// What is spent as far as this gateway knows.
+    pub(super) fn spent(&self) -> u64 {
+        let elsewhere = self.share.map_or(0, |share| share.elsewhere);
+        let others = self.lease.totals.spent.max(elsewhere);
+        others.saturating_add(self.unconfirmed())
     }
 
-    /// Raises what is spent to an amount that is known to be spent.
-    pub(super) fn raise(&mut self, spent: u64) {
-        self.totals.spent = self.totals.spent.max(spent);
+    /// Costs that the store has not confirmed.
+    fn unconfirmed(&self) -> u64 {
+        self.spent.saturating_sub(self.lease.confirmed)
     }
 
-    /// Ends holds whose lease is over, and forgets those that ended long ago.
-    pub(super) fn expire(&mut self, now: u64) {
-        while let Some(&(due, id)) = self.due.first()
-            && due <= now
-        {
-            self.due.pop_first();
-            match self.holds.remove(&id) {
-                Some(State::Open { hold, .. }) => {
-                    self.totals.held = self.totals.held.saturating_sub(hold.most);
-                    self.totals.spent = self.totals.spent.saturating_add(hold.floor);
-                    let due = now.saturating_add(REMEMBERED_MILLIS);
-                    let floor = hold.floor;
-                    self.holds.insert(id, State::Expired { floor, due });
-                    self.due.insert((due, id));
+    /// What is spent and held here.
+    fn used(&self) -> u64 {
+        self.spent.saturating_add(self.open.most)
+    }
+
+    /// The part of the lease that no request has used.
+    fn free(&self) -> u64 {
+        let used = self.unconfirmed().saturating_add(self.open.most);
+        self.lease.most.saturating_sub(used)
+    }
+
+    /// Adds a hold if it fits. Whether the account must be queued for the store.
+    ///
+    /// # Errors
+    /// When it does not fit.
+    pub(super) fn hold(&mut self, hold: Hold, within: Within, limit: u64) -> Result<bool, Short> {
+        match within {
+            Within::Lease(now) => {
+                let free = self.free();
+                if hold.most > free {
+                    let totals = self.lease.totals;
+                    let left = limit.saturating_sub(totals.sum());
+                    let not_held = free.saturating_add(self.unconfirmed());
+                    return Err(Short {
+                        totals: Totals {
+                            spent: self.spent(),
+                            held: totals.held.saturating_sub(not_held),
+                        },
+                        is_spent: left.saturating_add(free) < hold.most,
+                    });
                 }
-                Some(State::Expired { .. } | State::Settled(_)) | None => {}
+                self.lease.recent.add(hold.most, now);
             }
+            Within::Share => {
+                let share = self.share.unwrap_or_default();
+                if self.used().saturating_add(hold.most) > share.most {
+                    if let Some(share) = &mut self.share {
+                        share.wanted = share.wanted.max(hold.most);
+                    }
+                    return Err(self.short());
+                }
+            }
+            Within::Budget => {
+                let used = self.spent().saturating_add(self.open.most);
+                if used.saturating_add(hold.most) > limit {
+                    return Err(self.short());
+                }
+            }
+        }
+        self.open = self.open.plus(hold);
+        // The store must know the input of a request that is lost with this process.
+        Ok(self.open.floor > self.lease.floor && self.queue())
+    }
+
+    /// Too little is left here.
+    fn short(&self) -> Short {
+        Short {
+            totals: Totals {
+                spent: self.spent(),
+                held: self.open.most,
+            },
+            is_spent: true,
         }
     }
 
-    /// Whether a hold fits into the limit, or exists.
-    pub(super) fn fits(&self, id: u64, hold: Hold, limit: u64) -> bool {
-        let Totals { spent, held } = self.totals;
-        let total = spent.saturating_add(held).saturating_add(hold.most);
-        self.holds.contains_key(&id) || total <= limit
-    }
-
-    /// Adds a hold, unless it exists.
-    pub(super) fn hold(&mut self, id: u64, hold: Hold, now: u64) {
-        if self.holds.contains_key(&id) {
-            return;
-        }
-        let due = now.saturating_add(LEASE_MILLIS);
-        self.totals.held = self.totals.held.saturating_add(hold.most);
-        self.holds.insert(id, State::Open { hold, due });
-        self.due.insert((due, id));
-    }
-
-    /// Replaces a hold by the cost of its request. A hold that was lost is not needed.
-    pub(super) fn settle(&mut self, id: u64, cost: u64, now: u64) {
-        let spent = self.totals.spent;
-        self.totals.spent = match self.holds.get(&id).copied() {
-            Some(State::Settled(_)) => return,
-            Some(State::Open { hold, due }) => {
-                self.totals.held = self.totals.held.saturating_sub(hold.most);
-                self.due.remove(&(due, id));
-                spent.saturating_add(cost)
-            }
-            Some(State::Expired { floor, due }) => {
-                self.due.remove(&(due, id));
-                spent.saturating_sub(floor).saturating_add(cost)
-            }
-            None => spent.saturating_add(cost),
+    /// Replaces a hold by the cost of its request. Whether the account must be queued for the store.
+    pub(super) fn settle(&mut self, hold: Hold, cost: u64) -> bool {
+        self.open = Hold {
+            floor: self.open.floor.saturating_sub(hold.floor),
+            most: self.open.most.saturating_sub(hold.most),
         };
-        self.holds
-            .insert(id, State::Settled(now.saturating_add(SETTLED_MILLIS)));
-        self.due.insert((now.saturating_add(SETTLED_MILLIS), id));
+        self.spent = self.spent.saturating_add(cost);
+        self.queue()
     }
 
-    /// Forgets a settled hold, if its settlement is never repeated.
-    pub(super) fn forget(&mut self, id: u64) {
-        if let Some(State::Settled(due)) = self.holds.get(&id).copied() {
-            self.holds.remove(&id);
-            self.due.remove(&(due, id));
+    /// Adds what a waiting request needs, also if it fits here: it may wait for another budget. Whether the account must be queued
+    /// for the store.
+    pub(super) fn want(&mut self, hold: Hold) -> bool {
+        self.lease.wanted = self.lease.wanted.plus(hold);
+        self.queue()
+    }
+
+    /// Whether the account was not queued.
+    pub(super) fn queue(&mut self) -> bool {
+        !std::mem::replace(&mut self.lease.is_queued, true)
+    }
+
+    /// Has the lease renewed. Whether the account must be queued for the store.
+    pub(super) fn renew(&mut self) -> bool {
+        self.lease.must_renew = true;
+        self.queue()
+    }
+
+    /// Whether the store knows all of it.
+    fn is_known(&self) -> bool {
+        self.unconfirmed() == 0
+            && self.open.most == self.lease.most
+            && self.open.floor == self.lease.floor
+    }
+
+    /// What to ask of the store; none if nothing has changed. Until the response, requests can use what is kept. `limit`: of the
+    /// budget.
+    pub(super) fn ask(&mut self, limit: u64, now: Instant) -> Option<Ask> {
+        self.lease.is_queued = false;
+        let must_renew = std::mem::take(&mut self.lease.must_renew);
+        if self.is_known() && self.lease.wanted == Hold::default() && !must_renew {
+            return None;
         }
+        let left = limit.saturating_sub(self.lease.totals.sum());
+        let spare = self.lease.recent.spare(left, now);
+        let wanted = std::mem::take(&mut self.lease.wanted);
+        let kept = self.free().min(wanted.most.saturating_add(spare));
+        let want = wanted.most.saturating_sub(kept);
+        let keep = self.open.most.saturating_add(kept);
+        self.lease.most = self.unconfirmed().saturating_add(keep);
+        self.lease.floor = self.open.floor.saturating_add(wanted.floor);
+        Some(Ask {
+            id: self.lease.id,
+            known: self.lease.totals.spent,
+            cost: self.spent,
+            unconfirmed: self.unconfirmed(),
+            floor: self.lease.floor,
+            keep,
+            want,
+            spare: spare.saturating_sub(kept.saturating_sub(wanted.most)),
+        })
+    }
+
+    /// Adopts the response to what was asked.
+    pub(super) fn adopt(&mut self, asked: &Ask, leased: Leased) -> Next {
+        self.lease.confirmed = asked.cost;
+        self.lease.most = leased.lease;
+        self.lease.totals = leased.totals;
+        if !self.is_known() && self.queue() {
+            Next::Queue
+        } else if self.is_known() && self.lease.most == 0 && !self.lease.is_queued {
+            Next::Close
+        } else {
+            Next::Wait
+        }
+    }
+
+    /// Whether the store has all costs, and has leased nothing but for requests in progress.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_known() && !self.lease.is_queued
+    }
+
+    /// Adopts a share, unless a later one is known.
+    pub(super) fn grant(&mut self, grant: &Grant) {
+        let used = self.used();
+        let share = self.share.get_or_insert_default();
+        if grant.revision > share.revision {
+            *share = Share {
+                revision: grant.revision,
+                // What is used cannot be given back.
+                most: grant.share.max(used),
+                ..Share::default()
+            };
+        }
+        if grant.revision >= share.revision {
+            share.elsewhere = grant.elsewhere;
+        }
+    }
+
+    /// The share, and what is spent and held of it. A process that is draining gives most of the rest back.
+    pub(super) fn share(&mut self, draining: bool) -> Option<(Share, u64)> {
+        let used = self.used();
+        let share = self.share.as_mut()?;
+        if draining {
+            let rest = share.most.saturating_sub(used);
+            share.most = used.saturating_add(rest / DRAINING_PART);
+        }
+        Some((*share, used))
+    }
+}
+
+impl Hold {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            floor: self.floor.saturating_add(other.floor),
+            most: self.most.saturating_add(other.most),
+        }
+    }
+}
+
+impl Totals {
+    pub(super) fn sum(self) -> u64 {
+        self.spent.saturating_add(self.held)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const START: u64 = 1_800_000_000_000;
-
-    fn hold(floor: u64, most: u64) -> Hold {
-        Hold { floor, most }
-    }
-
-    fn totals(spent: u64, held: u64) -> Totals {
-        Totals { spent, held }
-    }
-
-    #[test]
-    fn settlement_replaces_the_hold_and_happens_once() {
-        let mut account = Account::default();
-        account.hold(1, hold(2, 10), START);
-        assert_eq!(account.totals(), totals(0, 10));
-        for _ in 0..3 {
-            account.settle(1, 7, START + 1);
-            assert_eq!(account.totals(), totals(7, 0));
-        }
-        // A repeated request for the hold changes nothing, either.
-        account.hold(1, hold(2, 10), START + 2);
-        assert_eq!(account.totals(), totals(7, 0));
-    }
-
-    #[test]
-    fn expired_hold_spends_its_floor_and_returns_the_rest() {
-        let mut account = Account::default();
-        account.hold(1, hold(2, 10), START);
-        account.expire(START + LEASE_MILLIS - 1);
-        assert_eq!(account.totals(), totals(0, 10));
-        account.expire(START + LEASE_MILLIS);
-        assert_eq!(account.totals(), totals(2, 0));
-        // The request was only slow: its cost replaces the floor.
-        account.settle(1, 7, START + LEASE_MILLIS + 1);
-        account.settle(1, 7, START + LEASE_MILLIS + 2);
-        assert_eq!(account.totals(), totals(7, 0));
-    }
-
-    #[test]
-    fn request_that_cost_more_than_it_held_is_spent_in_full() {
-        let mut account = Account::default();
-        account.hold(1, hold(2, 10), START);
-        account.settle(1, 25, START);
-        assert_eq!(account.totals(), totals(25, 0));
-        assert!(!account.fits(2, hold(0, 1), 25));
-    }
-
-    #[test]
-    fn lost_account_is_raised_to_what_is_known_and_never_lowered() {
-        let mut account = Account::default();
-        account.raise(90);
-        account.raise(80);
-        account.settle(1, 5, START);
-        assert_eq!(account.totals(), totals(95, 0));
-    }
-
-    #[test]
-    fn ended_holds_are_forgotten() {
-        let mut account = Account::default();
-        for id in 0..100 {
-            account.hold(id, hold(1, 1), START);
-            if id % 2 == 0 {
-                account.settle(id, 1, START);
-            }
-        }
-        account.expire(START + LEASE_MILLIS);
-        account.expire(START + LEASE_MILLIS + REMEMBERED_MILLIS);
-        assert!(account.holds.is_empty() && account.due.is_empty());
-        assert_eq!(account.totals(), totals(100, 0));
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Holds { floor: u64, more: u64 },
-        Settle { which: usize, percent: u64 },
-        Pass { millis: i64 },
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            (0..50_u64, 0..200_u64).prop_map(|(floor, more)| Step::Holds { floor, more }),
-            (any::<usize>(), 0..=100_u64)
-                .prop_map(|(which, percent)| Step::Settle { which, percent }),
-            // Also backwards.
-            (-600_000..600_000_i64).prop_map(|millis| Step::Pass { millis }),
-        ]
-    }
-
-    proptest! {
-        /// Requests in progress never exceed the limit together, whatever ends, expires, repeats or runs backwards.
-        #[test]
-        fn requests_that_cost_at_most_what_they_hold_never_exceed_the_limit(
-            steps in prop::collection::vec(step(), 1..300),
-            limit in 1..5_000_u64,
-        ) {
-            let mut account = Account::default();
-            let mut now = START;
-            let mut holds = Vec::new();
-            let mut last_spent = 0;
-            for (id, step) in (0_u64..).zip(steps) {
-                account.expire(now);
-                match step {
-                    Step::Holds { floor, more } => {
-                        let asked = hold(floor, floor + more);
-                        if account.fits(id, asked, limit) {
-                            account.hold(id, asked, now);
-                            holds.push((id, asked));
-                        }
-                    }
-                    Step::Settle { which, percent } if !holds.is_empty() => {
-                        let (id, hold) = holds[which % holds.len()];
-                        let cost = hold.floor + (hold.most - hold.floor) * percent / 100;
-                        // A request that outlives its lease is spent in full and can exceed the limit.
-                        let state = account.holds.get(&id);
-                        if matches!(state, Some(State::Open { .. } | State::Settled(_))) {
-                            account.settle(id, cost, now);
-                        }
-                    }
-                    Step::Settle { .. } => {}
-                    Step::Pass { millis } => now = now.saturating_add_signed(millis),
-                }
-                let Totals { spent, held } = account.totals();
-                prop_assert!(spent + held <= limit, "{spent} + {held} > {limit}");
-                prop_assert!(spent >= last_spent);
-                last_spent = spent;
-                let open: u64 = account.holds.values().filter_map(|state| match state {
-                    State::Open { hold, .. } => Some(hold.most),
-                    _ => None,
-                }).sum();
-                prop_assert_eq!(held, open);
-            }
-        }
-    }
-}
+mod tests;

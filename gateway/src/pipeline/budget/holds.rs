@@ -9,8 +9,9 @@ use api::{
 use credentials::SharedTimeSource;
 
 use super::{
-    account::{Hold, Totals},
+    account::{Hold, Totals, Within},
     local::LocalAccounts,
+    store::Store,
 };
 use crate::http::over_limit::{BudgetState, OverLimit, Subject};
 
@@ -24,8 +25,6 @@ pub(super) struct Budget {
     pub(super) key: Arc<str>,
     /// Name between operator and gateway.
     pub(super) name: String,
-    /// Whether the limit is a share of the operator.
-    pub(super) by_share: bool,
     pub(super) local: Arc<LocalAccounts>,
 }
 
@@ -47,7 +46,6 @@ pub(crate) struct Spent {
 /// The holds of a request.
 #[derive(Debug)]
 pub(super) struct Holds {
-    pub(super) id: u64,
     pub(super) parts: Vec<Part>,
 }
 
@@ -59,22 +57,13 @@ pub(super) struct Part {
     pub(super) hold: Hold,
 }
 
-/// The decision of the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reply {
-    /// Whether the holds fit, and the totals of each part.
-    Decided { fits: bool, totals: Vec<Totals> },
-    /// The time of the store, in milliseconds since 1970, is outside a window.
-    Outside { now: u64 },
-}
-
-/// A cost to be settled with the store.
-#[derive(Clone, Debug)]
-pub(super) struct Charge {
-    pub(super) budget: Arc<Budget>,
-    pub(super) window: Window,
-    pub(super) id: u64,
-    pub(super) cost: u64,
+/// Why the holds of a request do not fit.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The leases are too small.
+    Lease,
+    /// The budget with the longest wait among those with too little left.
+    Budget(OverLimit),
 }
 
 impl Need {
@@ -155,7 +144,6 @@ impl Holds {
     /// The holds of a request in all its budgets.
     pub(super) fn new<'a>(
         budgets: impl Iterator<Item = &'a Arc<Budget>>,
-        id: u64,
         need: &Need,
         now: u64,
     ) -> Self {
@@ -168,74 +156,85 @@ impl Holds {
             budget: Arc::clone(budget),
         };
         Self {
-            id,
             parts: budgets.map(part).collect(),
         }
     }
 
-    /// Adopts the decision of the store.
+    /// Adds the holds to all accounts, or to none.
     ///
     /// # Errors
-    /// The budget with the longest wait, if the store refuses.
-    pub(super) fn decided(&self, fits: bool, totals: &[Totals], now: u64) -> Result<(), OverLimit> {
-        let mut over: Option<OverLimit> = None;
-        for (part, totals) in self.parts.iter().zip(totals) {
-            let Part {
-                budget,
-                window,
-                hold,
-            } = part;
-            budget.local.confirm(*window, *totals);
-            let total = totals.spent.saturating_add(totals.held);
-            if fits {
-                budget.local.hold(*window, self.id, *hold, now);
-            } else if total.saturating_add(hold.most) > budget.limit() {
-                let one = budget.refusal(*window, *hold, *totals, now);
-                over = Some(one.or_longer(over.take()));
-            }
-        }
-        over.map_or(Ok(()), Err)
-    }
-
-    /// Decides by the accounts of this gateway.
-    ///
-    /// # Errors
-    /// The first budget for which too little is left.
-    pub(super) fn decide(&self, now: u64) -> Result<(), OverLimit> {
+    /// When one does not fit.
+    pub(super) fn place(
+        &self,
+        within: Within,
+        store: Option<&Store>,
+        now: u64,
+    ) -> Result<(), Refusal> {
+        let mut refusal = None;
         for (index, part) in self.parts.iter().enumerate() {
             let Part {
                 budget,
                 window,
                 hold,
             } = part;
-            let limit = (!budget.by_share).then(|| budget.limit());
-            let held = budget.local.try_hold(*window, (self.id, *hold), limit, now);
-            if let Err(totals) = held {
-                for earlier in self.parts.iter().take(index) {
-                    let local = &earlier.budget.local;
-                    local.settle(earlier.window, self.id, 0, now);
+            let held = budget.local.hold(*window, *hold, within, budget.limit());
+            match held {
+                Ok(must_queue) => {
+                    if let (true, Some(store)) = (must_queue, store) {
+                        store.queue(budget, *window);
+                    }
+                    if refusal.is_some() {
+                        part.settle(0, store);
+                    }
                 }
-                return Err(budget.refusal(*window, *hold, totals, now));
+                Err(short) => {
+                    if refusal.is_none() {
+                        let earlier = self.parts.iter().take(index);
+                        earlier.for_each(|earlier| earlier.settle(0, store));
+                    }
+                    let one = short
+                        .is_spent
+                        .then(|| budget.refusal(*window, *hold, short.totals, now));
+                    refusal = Some(match (refusal, one) {
+                        (Some(Refusal::Budget(other)), Some(one)) => {
+                            Refusal::Budget(one.or_longer(Some(other)))
+                        }
+                        (_, Some(one)) => Refusal::Budget(one),
+                        (before, None) => before.unwrap_or(Refusal::Lease),
+                    });
+                }
             }
         }
-        Ok(())
+        refusal.map_or(Ok(()), Err)
     }
 
-    /// Settles the request in this gateway; returns the charges for the store.
-    pub(super) fn settle(&self, cost: Spent, now: u64) -> impl Iterator<Item = Charge> {
-        self.parts.iter().map(move |part| {
+    /// Has the store asked for what the request needs.
+    pub(super) fn want(&self, store: &Store) {
+        for part in &self.parts {
+            if part.budget.local.want(part.window, part.hold) {
+                store.queue(&part.budget, part.window);
+            }
+        }
+    }
+
+    /// Replaces the holds by the cost of the request.
+    pub(super) fn settle(&self, cost: Spent, store: Option<&Store>) {
+        for part in &self.parts {
             let cost = match part.budget.amount {
                 Amount::Usd(_) => cost.nanodollars,
                 Amount::Tokens(_) => cost.tokens,
             };
-            part.budget.local.settle(part.window, self.id, cost, now);
-            Charge {
-                budget: Arc::clone(&part.budget),
-                window: part.window,
-                id: self.id,
-                cost,
-            }
-        })
+            part.settle(cost, store);
+        }
+    }
+}
+
+impl Part {
+    fn settle(&self, cost: u64, store: Option<&Store>) {
+        let must_queue = self.budget.local.settle(self.window, self.hold, cost);
+        if let (true, Some(store)) = (must_queue, store) {
+            store.queue(&self.budget, self.window);
+        }
     }
 }
 

@@ -1,7 +1,4 @@
-//! The accounts of a budget in one gateway: its own requests, and the totals that the store has reported.
-//!
-//! While the store is available, its accounts decide. During an outage these do. After a restart of the store without its
-//! data, its accounts start from the totals here.
+//! The accounts of a budget in one gateway, by window.
 
 use std::{
     collections::BTreeMap,
@@ -10,16 +7,15 @@ use std::{
 
 use api::{budget::Window, shares::Grant};
 use arc_swap::ArcSwapOption;
+use tokio::time::Instant;
 
 use super::{
-    account::{Account, Hold, Totals},
+    account::{Account, Ask, Hold, Leased, Next, Share, Short, Within},
     store,
 };
 
 /// Windows that are kept: a clock can be set back.
 const KEPT: usize = 3;
-/// The part of its unused share that a draining process keeps for its last requests: one in this number.
-const DRAINING_PART: u64 = 8;
 
 /// The windows of a budget.
 #[derive(Debug, Default)]
@@ -38,29 +34,9 @@ struct Recent {
 
 #[derive(Debug, Default)]
 struct Windows {
-    pages: BTreeMap<Window, Page>,
+    accounts: BTreeMap<Window, Account>,
     /// The last window with a logged warning.
     warned: Option<Window>,
-}
-
-#[derive(Debug, Default)]
-struct Page {
-    account: Account,
-    /// What the store has reported as spent; excludes settlements that it has not confirmed.
-    confirmed: u64,
-    /// Without a store, once the operator has granted it.
-    share: Option<Share>,
-}
-
-/// What this process may spend in a window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Share {
-    pub(super) revision: u64,
-    pub(super) most: u64,
-    /// What other processes have spent.
-    elsewhere: u64,
-    /// The largest hold that did not fit.
-    pub(super) wanted: u64,
 }
 
 impl LocalAccounts {
@@ -97,105 +73,78 @@ impl LocalAccounts {
         }
     }
 
-    /// What the store has reported as spent.
-    pub(super) fn confirmed(&self, window: Window) -> u64 {
-        let windows = self.lock();
-        windows.pages.get(&window).map_or(0, |page| page.confirmed)
-    }
-
     /// What is spent as far as this gateway knows.
     pub(super) fn spent(&self, window: Window) -> u64 {
         let windows = self.lock();
-        windows.pages.get(&window).map_or(0, Page::spent)
+        windows.accounts.get(&window).map_or(0, Account::spent)
     }
 
-    /// Adopts the totals that the store has reported.
-    pub(super) fn confirm(&self, window: Window, totals: Totals) {
-        let mut windows = self.lock();
-        let page = windows.page(window);
-        page.confirmed = page.confirmed.max(totals.spent);
-        page.account.raise(totals.spent);
-    }
-
-    /// Adds a hold of a request that the store has admitted.
-    pub(super) fn hold(&self, window: Window, id: u64, hold: Hold, now: u64) {
-        let mut windows = self.lock();
-        let account = &mut windows.page(window).account;
-        account.expire(now);
-        account.hold(id, hold, now);
-    }
-
-    /// Adds a hold if it fits into the limit; without a limit, into the share.
+    /// [`Account::hold`].
     ///
     /// # Errors
-    /// The totals, if it does not fit.
-    pub(super) fn try_hold(
+    /// When the hold does not fit.
+    pub(super) fn hold(
         &self,
         window: Window,
-        (id, hold): (u64, Hold),
-        limit: Option<u64>,
-        now: u64,
-    ) -> Result<(), Totals> {
-        let mut windows = self.lock();
-        let page = windows.page(window);
-        page.account.expire(now);
-        let share = page.share.unwrap_or_default();
-        if !page.account.fits(id, hold, limit.unwrap_or(share.most)) {
-            if let Some(share) = &mut page.share {
-                share.wanted = share.wanted.max(hold.most);
-            }
-            let spent = page.spent();
-            return Err(Totals {
-                spent,
-                ..page.account.totals()
-            });
-        }
-        page.account.hold(id, hold, now);
-        Ok(())
+        hold: Hold,
+        within: Within,
+        limit: u64,
+    ) -> Result<bool, Short> {
+        self.lock().account(window).hold(hold, within, limit)
     }
 
-    /// Replaces a hold by the cost of its request.
-    pub(super) fn settle(&self, window: Window, id: u64, cost: u64, now: u64) {
-        let mut windows = self.lock();
-        let account = &mut windows.page(window).account;
-        account.settle(id, cost, now);
-        account.forget(id);
+    /// [`Account::settle`].
+    pub(super) fn settle(&self, window: Window, hold: Hold, cost: u64) -> bool {
+        self.lock().account(window).settle(hold, cost)
+    }
+
+    /// [`Account::want`].
+    pub(super) fn want(&self, window: Window, hold: Hold) -> bool {
+        self.lock().account(window).want(hold)
+    }
+
+    /// [`Account::renew`].
+    pub(super) fn renew(&self, window: Window) -> bool {
+        self.known(window, Account::renew).unwrap_or(false)
+    }
+
+    /// [`Account::ask`].
+    pub(super) fn ask(&self, window: Window, limit: u64, now: Instant) -> Option<Ask> {
+        self.known(window, |account| account.ask(limit, now))?
+    }
+
+    /// [`Account::adopt`].
+    pub(super) fn adopt(&self, window: Window, asked: &Ask, leased: Leased) -> Next {
+        let next = self.known(window, |account| account.adopt(asked, leased));
+        next.unwrap_or(Next::Close)
+    }
+
+    /// [`Account::is_settled`].
+    pub(super) fn is_settled(&self, window: Window) -> bool {
+        let settled = self.known(window, |account| account.is_settled());
+        settled.unwrap_or(true)
+    }
+
+    /// Of an account, unless it is forgotten.
+    fn known<T>(&self, window: Window, get: impl FnOnce(&mut Account) -> T) -> Option<T> {
+        self.lock().accounts.get_mut(&window).map(get)
     }
 
     /// Adopts a share, unless a later one is known.
     pub(super) fn grant(&self, window: Window, grant: &Grant) {
-        let mut windows = self.lock();
-        let page = windows.page(window);
-        let used = page.used();
-        let share = page.share.get_or_insert_default();
-        if grant.revision > share.revision {
-            *share = Share {
-                revision: grant.revision,
-                // What is used cannot be given back.
-                most: grant.share.max(used),
-                ..Share::default()
-            };
-        }
-        if grant.revision >= share.revision {
-            share.elsewhere = grant.elsewhere;
-        }
+        self.lock().account(window).grant(grant);
     }
 
     /// The start of each window with a share, the share, and what is spent and held of it. A process that is draining gives
     /// most of the rest back.
     pub(super) fn shares(&self, draining: bool) -> Vec<(u64, Share, u64)> {
         let mut windows = self.lock();
-        let pages = windows.pages.iter_mut();
-        let of_page = |(window, page): (&Window, &mut Page)| {
-            let used = page.used();
-            let share = page.share.as_mut()?;
-            if draining {
-                let rest = share.most.saturating_sub(used);
-                share.most = used.saturating_add(rest / DRAINING_PART);
-            }
-            Some((window.start, *share, used))
+        let accounts = windows.accounts.iter_mut();
+        let of_account = |(window, account): (&Window, &mut Account)| {
+            let (share, used) = account.share(draining)?;
+            Some((window.start, share, used))
         };
-        pages.filter_map(of_page).collect()
+        accounts.filter_map(of_account).collect()
     }
 
     /// Whether no warning was logged in the window. At most once for each window.
@@ -204,26 +153,12 @@ impl LocalAccounts {
     }
 }
 
-impl Page {
-    /// What is spent as far as this gateway knows.
-    fn spent(&self) -> u64 {
-        let elsewhere = self.share.map_or(0, |share| share.elsewhere);
-        self.account.totals().spent.saturating_add(elsewhere)
-    }
-
-    /// What is spent and held here.
-    fn used(&self) -> u64 {
-        let Totals { spent, held } = self.account.totals();
-        spent.saturating_add(held)
-    }
-}
-
 impl Windows {
-    fn page(&mut self, window: Window) -> &mut Page {
-        if !self.pages.contains_key(&window) && self.pages.len() >= KEPT {
-            self.pages.pop_first();
+    fn account(&mut self, window: Window) -> &mut Account {
+        if !self.accounts.contains_key(&window) && self.accounts.len() >= KEPT {
+            self.accounts.pop_first();
         }
-        self.pages.entry(window).or_default()
+        self.accounts.entry(window).or_default()
     }
 }
 
@@ -241,37 +176,15 @@ mod tests {
     #[test]
     fn clock_that_is_set_back_finds_the_earlier_window_with_its_counts() {
         let local = LocalAccounts::default();
-        local.settle(window(10), 1, 70, 10_000);
-        local.settle(window(20), 2, 5, 20_000);
+        let settle = |start, cost| local.settle(window(start), Hold::default(), cost);
+        settle(10, 70);
+        settle(20, 5);
         assert_eq!(local.spent(window(10)), 70);
         assert_eq!(local.spent(window(20)), 5);
         for start in [30, 40] {
-            local.settle(window(start), start, 1, start * 1000);
+            settle(start, 1);
         }
         assert_eq!((local.spent(window(10)), local.spent(window(20))), (0, 5));
-    }
-
-    #[test]
-    fn settlements_on_their_way_to_the_store_are_spent_but_not_confirmed() {
-        let local = LocalAccounts::default();
-        local.confirm(
-            window(10),
-            Totals {
-                spent: 100,
-                held: 0,
-            },
-        );
-        local.settle(window(10), 1, 5, 10_000);
-        assert_eq!(local.confirmed(window(10)), 100);
-        assert_eq!(local.spent(window(10)), 105);
-        local.confirm(
-            window(10),
-            Totals {
-                spent: 105,
-                held: 0,
-            },
-        );
-        assert_eq!(local.spent(window(10)), 105);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use api::budget::{Amount, Window};
 use fastrand::Rng;
 
 use super::{
-    account::{Account, Totals},
-    holds::Charge,
+    account::{Ask, Leased, Next},
+    ledger::Ledger,
     *,
 };
 
@@ -21,11 +21,16 @@ const STEP_MILLIS: u64 = 864;
 const KILL: u64 = 10_000;
 const RESTART: u64 = 15_000;
 const SKEW: u64 = 5_000;
+/// Chance of a call in the background, and of a response that is lost.
+const CALL: u64 = 4;
+const LOST: u64 = 50;
+/// Time after which leases are renewed.
+const RENEWAL_MILLIS: u64 = 60_000;
 
 /// The store, with the semantics of its scripts.
 #[derive(Default)]
 struct VirtualStore {
-    accounts: HashMap<(Arc<str>, Window), Account>,
+    ledgers: HashMap<(Arc<str>, Window), Ledger>,
     down_until: u64,
     /// Its time minus the true time.
     skew: i64,
@@ -36,7 +41,10 @@ struct Gateway {
     skew: i64,
     offset: i64,
     open: Vec<Open>,
-    charges: Vec<Charge>,
+    /// Accounts with a lease, or with costs that the store does not have.
+    accounts: Vec<(Arc<Budget>, Window)>,
+    renewal: u64,
+    started: Instant,
 }
 
 struct Open {
@@ -67,7 +75,6 @@ fn budget(client: Option<&str>, limit: u64) -> Arc<Budget> {
         key: store::key("team-a/chat", client, "day"),
         terms,
         name: String::new(),
-        by_share: false,
         local: Arc::default(),
     })
 }
@@ -77,47 +84,17 @@ impl VirtualStore {
         now >= self.down_until
     }
 
-    fn reserve(&mut self, request: &Holds, now: u64) -> Option<Reply> {
-        if !self.is_up(now) {
-            return None;
-        }
-        let time = now.saturating_add_signed(self.skew);
-        if request
-            .parts
-            .iter()
-            .any(|part| !(part.window.start..part.window.end).contains(&(time / 1000)))
-        {
-            return Some(Reply::Outside { now: time });
-        }
-        let mut fits = true;
-        for part in &request.parts {
-            let account = self.account(&part.budget, part.window, time);
-            fits &= account.fits(request.id, part.hold, part.budget.limit());
-        }
-        let totals = request.parts.iter().map(|part| {
-            let account = self.account(&part.budget, part.window, time);
-            if fits {
-                account.hold(request.id, part.hold, time);
-            }
-            account.totals()
-        });
-        let totals = totals.collect();
-        Some(Reply::Decided { fits, totals })
+    /// Its time for a time.
+    fn time(&self, now: u64) -> u64 {
+        now.saturating_add_signed(self.skew)
     }
 
-    fn account(&mut self, budget: &Budget, window: Window, time: u64) -> &mut Account {
+    fn ask(&mut self, budget: &Budget, window: Window, ask: &Ask, now: u64) -> Leased {
+        let time = self.time(now);
         let key = (Arc::clone(&budget.key), window);
-        let account = self.accounts.entry(key).or_default();
-        account.raise(budget.local.confirmed(window));
-        account.expire(time);
-        account
-    }
-
-    fn settle(&mut self, charge: &Charge, now: u64) -> Totals {
-        let time = now.saturating_add_signed(self.skew);
-        let account = self.account(&charge.budget, charge.window, time);
-        account.settle(charge.id, charge.cost, time);
-        account.totals()
+        let ledger = self.ledgers.entry(key).or_default();
+        let may_lease = (window.start..window.end).contains(&(time / 1000));
+        ledger.ask(ask, budget.limit(), may_lease, time)
     }
 }
 
@@ -133,13 +110,19 @@ impl Gateway {
             skew: rng.i64(-300_000..300_000),
             offset: 0,
             open: Vec::new(),
-            charges: Vec::new(),
+            accounts: Vec::new(),
+            renewal: 0,
+            started: Instant::now(),
         }
     }
 
-    /// Settles ended requests, and sends costs to the store.
-    fn advance(&mut self, store: &mut VirtualStore, now: u64, truth: &mut Truth) {
-        let own = now.saturating_add_signed(self.skew + self.offset);
+    /// A hundredth of the time since the start, so that gateways are busy.
+    fn instant(&self, now: u64) -> Instant {
+        self.started + Duration::from_millis((now - START) / 100)
+    }
+
+    /// Settles ended requests, and sometimes calls the store.
+    fn advance(&mut self, store: &mut VirtualStore, now: u64, rng: &mut Rng, truth: &mut Truth) {
         for open in std::mem::take(&mut self.open) {
             if open.ends > now {
                 self.open.push(open);
@@ -150,24 +133,47 @@ impl Gateway {
                 nanodollars: 0,
             };
             truth.bill(&open.request, open.cost);
-            self.charges.extend(open.request.settle(cost, own));
+            open.request.settle(cost, None);
         }
-        if store.is_up(now) {
-            for charge in self.charges.drain(..) {
-                let totals = store.settle(&charge, now);
-                // A response that is lost is repeated.
-                let totals = if charge.id % 50 == 0 {
-                    store.settle(&charge, now)
-                } else {
-                    totals
-                };
-                charge.budget.local.confirm(charge.window, totals);
+        if now >= self.renewal {
+            self.renewal = now + RENEWAL_MILLIS;
+            for (budget, window) in &self.accounts {
+                budget.local.renew(*window);
             }
+        }
+        if rng.u64(..CALL) == 0 {
+            self.call(store, now, rng);
         }
     }
 
+    /// Calls the store; whether it has responded.
+    fn call(&mut self, store: &mut VirtualStore, now: u64, rng: &mut Rng) -> bool {
+        if !store.is_up(now) {
+            return false;
+        }
+        let is_lost = rng.u64(..LOST) == 0;
+        let instant = self.instant(now);
+        self.accounts.retain(|(budget, window)| {
+            let Some(ask) = budget.local.ask(*window, budget.limit(), instant) else {
+                return true;
+            };
+            let leased = store.ask(budget, *window, &ask, now);
+            if is_lost {
+                budget.local.renew(*window);
+                return true;
+            }
+            budget.local.adopt(*window, &ask, leased) != Next::Close
+        });
+        let own = now.saturating_add_signed(self.skew);
+        let offset = i64::try_from(store.time(now)).unwrap() - i64::try_from(own).unwrap();
+        if !is_lost {
+            self.offset = offset;
+        }
+        !is_lost
+    }
+
     fn request(&mut self, store: &mut VirtualStore, now: u64, rng: &mut Rng, truth: &mut Truth) {
-        let budgets = &self.budgets[rng.usize(..CLIENTS)];
+        let client = rng.usize(..CLIENTS);
         let floor = rng.u64(1..20);
         let cost = floor + rng.u64(0..25);
         let most = cost + rng.u64(0..100);
@@ -176,21 +182,38 @@ impl Gateway {
             nanodollars: 0,
         };
         let need = Need::between(tokens(floor), tokens(most));
-        let id = rng.u64(..);
         let own = now.saturating_add_signed(self.skew);
-        let mut at = own.saturating_add_signed(self.offset);
-        let mut request = Holds::new(budgets.iter(), id, &need, at);
-        let mut reply = store.reserve(&request, now);
-        if let Some(Reply::Outside { now: time }) = reply {
-            self.offset = i64::try_from(time).unwrap() - i64::try_from(own).unwrap();
-            at = time;
-            request = Holds::new(budgets.iter(), id, &need, at);
-            reply = store.reserve(&request, now);
-        }
-        let decision = match reply {
-            Some(Reply::Decided { fits, totals }) => request.decided(fits, &totals, at),
-            Some(Reply::Outside { .. }) => panic!("the time of the store is in its own window"),
-            None => request.decide(at),
+        let mut calls = 0;
+        let mut is_up = store.is_up(now);
+        let (request, decision) = loop {
+            let at = own.saturating_add_signed(self.offset);
+            let request = Holds::new(self.budgets[client].iter(), &need, at);
+            let within = if is_up {
+                Within::Lease(self.instant(now))
+            } else {
+                Within::Budget
+            };
+            let placed = request.place(within, None, at);
+            let is_final =
+                placed.is_ok() || !is_up || calls > 0 && matches!(placed, Err(Refusal::Budget(_)));
+            for part in &request.parts {
+                let place = (Arc::clone(&part.budget), part.window);
+                let is_new = |(budget, window): &(Arc<Budget>, Window)| {
+                    !Arc::ptr_eq(budget, &place.0) || *window != place.1
+                };
+                if self.accounts.iter().all(is_new) {
+                    self.accounts.push(place);
+                }
+                if !is_final {
+                    part.budget.local.want(part.window, part.hold);
+                }
+            }
+            if is_final {
+                break (request, placed);
+            }
+            calls += 1;
+            assert!(calls < MOST_CALLS, "{placed:?}");
+            is_up = self.call(store, now, rng);
         };
         if decision.is_ok() {
             truth.admitted += 1;
@@ -231,7 +254,7 @@ fn run(seed: u64, decisions: u64) -> (Truth, VirtualStore, Vec<Gateway>) {
     for _ in 0..decisions {
         now += rng.u64(0..=2 * STEP_MILLIS);
         for gateway in &mut gateways {
-            gateway.advance(&mut store, now, &mut truth);
+            gateway.advance(&mut store, now, &mut rng, &mut truth);
         }
         if rng.u64(..KILL) == 0 {
             truth.kills += 1;
@@ -247,7 +270,7 @@ fn run(seed: u64, decisions: u64) -> (Truth, VirtualStore, Vec<Gateway>) {
         }
         if rng.u64(..RESTART) == 0 {
             truth.restarts += 1;
-            store.accounts.clear();
+            store.ledgers.clear();
             store.down_until = now + rng.u64(500..10_000);
             store.skew = rng.i64(-2_000..2_000);
         }
@@ -260,7 +283,14 @@ fn run(seed: u64, decisions: u64) -> (Truth, VirtualStore, Vec<Gateway>) {
     }
     now += 3_600_000;
     for gateway in &mut gateways {
-        gateway.advance(&mut store, now, &mut truth);
+        gateway.advance(&mut store, now, &mut rng, &mut truth);
+        gateway.call(&mut store, now, &mut rng);
+    }
+    // Each learns what the others have spent.
+    for gateway in &mut gateways {
+        gateway.renewal = 0;
+        gateway.advance(&mut store, now, &mut rng, &mut truth);
+        gateway.call(&mut store, now, &mut rng);
     }
     (truth, store, gateways)
 }

@@ -1,9 +1,8 @@
 //! The accounts of budgets in a Redis or Valkey server.
 //!
-//! One call before each request, sent together with those of other requests: a script holds a part of each of its budgets.
-//! Costs follow with a later call, and wait while the server is unavailable: none is lost, and the server ignores
-//! repetitions. The server's clock decides in which window a request is. Each call contains what the server has reported as spent, so that a server that
-//! lost its data continues from there.
+//! Gateways lease parts of a budget from the server, and tell it what they have spent. The server's clock decides in which
+//! window a request is. While the server is unavailable, costs wait: none is lost, and the server ignores repetitions. Each
+//! call contains what the server has reported as spent, so that a server that lost its data continues from there.
 
 use std::{
     collections::HashMap,
@@ -15,21 +14,18 @@ use std::{
 };
 
 use api::{budget::Window, config::RedisStore};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    account::Totals,
-    holds::{Budget, Charge, Holds, Part, Reply},
+    account::{Ask, Leased, Next, Totals},
+    holds::Budget,
+    local::LocalAccounts,
 };
 use crate::pipeline::shared_store::{
     KEY_PREFIX, StoreError, Texts,
-    calls::{Background, Batch, Row, Shared},
+    calls::{Book, Call, Reply, Shared},
 };
 
-/// Costs in one call.
-const CHARGE_BATCH: usize = 256;
-/// Waiting costs of one account; further ones are added up.
-const MAX_CHARGES: usize = 16_384;
 const TEXTS: Texts = Texts {
     name: "budget store",
     meanwhile: "budgets follow their onStoreFailure",
@@ -38,29 +34,33 @@ const TEXTS: Texts = Texts {
 /// The accounts. Dropping the store stops its tasks.
 #[derive(Debug)]
 pub(super) struct Store {
-    shared: Arc<Shared<Charges>>,
+    shared: Arc<Shared<Leases>>,
     /// The server's time minus the gateway's, in milliseconds.
     offset: AtomicI64,
     _tasks: JoinSet<()>,
 }
 
-/// Costs of ended requests that the server does not have.
+/// The accounts of this gateway that the server has, or must have.
 #[derive(Debug, Default)]
-struct Charges {
-    waiting: Mutex<HashMap<Place, Waiting>>,
-    /// Costs that wait or are on their way.
-    unsettled: AtomicU64,
+struct Leases {
+    accounts: Mutex<Accounts>,
+    /// The server's time in its last response, in milliseconds since 1970.
+    time: AtomicU64,
 }
 
-/// Identifies an account: the address of its budget's key, and the start of its window.
-type Place = (usize, u64);
+#[derive(Debug, Default)]
+struct Accounts {
+    /// Accounts that have changed.
+    queue: Vec<Place>,
+    /// Accounts with a lease, or with costs that the server does not have. By the address of their budget, and window.
+    open: HashMap<(usize, Window), Place>,
+}
 
-/// The waiting costs of one account.
-#[derive(Debug)]
-struct Waiting {
+/// A budget in a window.
+#[derive(Clone, Debug)]
+struct Place {
     budget: Arc<Budget>,
     window: Window,
-    charges: Vec<(u64, u64)>,
 }
 
 impl Store {
@@ -92,182 +92,148 @@ impl Store {
         now.saturating_add_signed(self.offset.load(Ordering::Relaxed))
     }
 
-    /// Holds the parts of a request; `None` if the server is unavailable. `now`: the gateway's time.
-    pub(super) async fn reserve(&self, holds: &Holds, now: u64) -> Option<Reply> {
-        if !self.is_up() {
-            return None;
-        }
-        let row = self.shared.calls.call(|keys, words| {
-            words.name(b'r');
-            words.number(holds.id);
-            words.number(holds.parts.iter().map(|_| 1).sum());
-            for part in &holds.parts {
-                let Part {
-                    budget,
-                    window,
-                    hold,
-                } = part;
-                let [hash, due] = &budget.local.keys(&budget.key, *window);
-                words.number(keys.place([hash, due]));
-                for number in [
-                    budget.local.confirmed(*window),
-                    window.end.saturating_mul(1000),
-                    window.start.saturating_mul(1000),
-                    budget.limit(),
-                    hold.floor,
-                    hold.most,
-                ] {
-                    words.number(number);
-                }
-            }
-        });
-        let row = row.await?;
-        let mut numbers = row.numbers();
-        let time = numbers.next()?;
-        let decision = numbers.next()?;
-        let offset = i64::try_from(time).ok()?.saturating_sub_unsigned(now);
-        self.offset.store(offset, Ordering::Relaxed);
-        if decision == 2 {
-            return Some(Reply::Outside { now: time });
-        }
-        let totals = std::iter::from_fn(|| totals(&mut numbers));
-        Some(Reply::Decided {
-            fits: decision == 1,
-            totals: totals.collect(),
-        })
-    }
-
-    /// Settles a cost in the background.
-    pub(super) fn settle(&self, charge: Charge) {
-        if self.shared.background.add(charge) {
-            self.shared.calls.added();
+    /// Queues an account that must be, to be sent in the background.
+    pub(super) fn queue(&self, budget: &Arc<Budget>, window: Window) {
+        let budget = Arc::clone(budget);
+        if self.shared.book.lock().add(Place { budget, window }) {
+            self.shared.added();
         }
     }
 
-    /// Waits until all costs are settled.
+    /// Has queued accounts sent now, and waits for the response; whether there is one. `now`: the gateway's time.
+    pub(super) async fn call(&self, now: u64) -> bool {
+        let time = || self.shared.book.time.load(Ordering::Relaxed);
+        let before = time();
+        let has_response = self.shared.call().await;
+        let after = time();
+        if has_response && after != before {
+            let after = i64::try_from(after).unwrap_or(i64::MAX);
+            let offset = after.saturating_sub_unsigned(now);
+            self.offset.store(offset, Ordering::Relaxed);
+        }
+        has_response
+    }
+
+    /// Waits until the server has all costs.
     pub(super) async fn settled(&self) {
-        while self.shared.background.unsettled.load(Ordering::Acquire) > 0 {
-            self.shared.calls.flush();
+        while !self.shared.book.lock().are_settled() {
+            self.shared.flush();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }
 
-impl Charges {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl Leases {
+    fn lock(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Adds a cost; whether nothing waited before.
-    fn add(&self, charge: Charge) -> bool {
-        let Charge {
-            budget,
-            window,
-            id,
-            cost,
-        } = charge;
-        let mut waiting = self.lock();
-        let is_first = waiting.is_empty();
-        let account = waiting
-            .entry(place(&budget, window))
-            .or_insert_with(|| Waiting {
-                budget,
-                window,
-                charges: Vec::new(),
-            });
-        // During a long outage. The server has no hold of such a request, or returns it after its lease.
-        if account.charges.len() >= MAX_CHARGES
-            && let Some((_, last)) = account.charges.last_mut()
-        {
-            *last = last.saturating_add(cost);
-            return is_first;
-        }
-        account.charges.push((id, cost));
-        self.unsettled.fetch_add(1, Ordering::AcqRel);
+impl Accounts {
+    /// Queues an account; whether nothing was queued before.
+    fn add(&mut self, place: Place) -> bool {
+        let is_first = self.queue.is_empty();
+        self.open.insert(place.id(), place.clone());
+        self.queue.push(place);
         is_first
     }
 
-    /// Takes waiting costs.
-    fn take_some(&self) -> Vec<Waiting> {
-        let mut waiting = self.lock();
-        let mut left = CHARGE_BATCH;
-        let mut taken = Vec::new();
-        while left > 0
-            && let Some(place) = waiting.keys().next().copied()
-            && let Some(mut account) = waiting.remove(&place)
-        {
-            if account.charges.len() > left {
-                let rest = Waiting {
-                    budget: Arc::clone(&account.budget),
-                    window: account.window,
-                    charges: account.charges.split_off(left),
-                };
-                waiting.insert(place, rest);
-            }
-            left = left.saturating_sub(account.charges.len());
-            taken.push(account);
+    /// Has an account sent although nothing has changed.
+    fn renew(&mut self, place: Place) {
+        if place.local().renew(place.window) {
+            self.add(place);
         }
-        taken
     }
 
-    /// Puts costs back that could not be settled.
-    fn put_back(&self, mut account: Waiting) {
-        let mut waiting = self.lock();
-        let place = place(&account.budget, account.window);
-        if let Some(added) = waiting.remove(&place) {
-            account.charges.extend(added.charges);
-        }
-        waiting.insert(place, account);
+    /// Whether nothing waits, and nothing is on its way.
+    fn are_settled(&self) -> bool {
+        let mut places = self.open.values();
+        places.all(|place| place.local().is_settled(place.window))
     }
 }
 
-impl Background for Charges {
-    type Sent = Vec<Waiting>;
+impl Place {
+    /// Budgets keep their accounts after a reload.
+    fn id(&self) -> (usize, Window) {
+        (Arc::as_ptr(&self.budget.local).addr(), self.window)
+    }
+
+    fn local(&self) -> &LocalAccounts {
+        &self.budget.local
+    }
+
+    /// Adds what is asked to a call.
+    fn write(&self, ask: &Ask, call: &mut Call) {
+        let Self { budget, window } = self;
+        let [hash, due] = &self.local().keys(&budget.key, *window);
+        call.place([hash, due]);
+        for number in [
+            ask.id,
+            ask.known,
+            window.start.saturating_mul(1000),
+            window.end.saturating_mul(1000),
+            budget.limit(),
+            ask.cost,
+            ask.unconfirmed,
+            ask.floor,
+            ask.keep,
+            ask.want,
+            ask.spare,
+        ] {
+            call.number(number);
+        }
+    }
+}
+
+impl Book for Leases {
+    type Sent = Vec<(Place, Ask)>;
 
     fn is_waiting(&self) -> bool {
-        !self.lock().is_empty()
+        !self.lock().queue.is_empty()
     }
 
-    fn take(&self, batch: &mut Batch) -> Option<Vec<Waiting>> {
-        let taken = self.take_some();
-        let (mut keys, words) = batch.parts();
-        for account in &taken {
-            let Waiting {
-                budget,
-                window,
-                charges,
-            } = account;
-            let [hash, due] = &budget.local.keys(&budget.key, *window);
-            words.name(b's');
-            words.number(keys.place([hash, due]));
-            words.number(budget.local.confirmed(*window));
-            words.number(window.end.saturating_mul(1000));
-            words.number(charges.iter().map(|_| 1).sum());
-            for (id, cost) in charges {
-                words.number(*id);
-                words.number(*cost);
-            }
+    fn write(&self, call: &mut Call) -> Self::Sent {
+        let queue = std::mem::take(&mut self.lock().queue);
+        let now = Instant::now();
+        let asked = queue.into_iter().filter_map(|place| {
+            let ask = place.local().ask(place.window, place.budget.limit(), now)?;
+            place.write(&ask, call);
+            Some((place, ask))
+        });
+        asked.collect()
+    }
+
+    fn adopt(&self, sent: Self::Sent, mut reply: Option<Reply>) {
+        let mut row = || reply.as_mut()?.next_row();
+        if let Some(time) = row().and_then(|row| row.numbers().next()) {
+            self.time.store(time, Ordering::Relaxed);
         }
-        (!taken.is_empty()).then_some(taken)
-    }
-
-    fn end<R: Iterator<Item = Row>>(&self, sent: Vec<Waiting>, mut rows: Option<&mut R>) {
-        for account in sent {
-            let row = rows.as_mut().and_then(Iterator::next);
-            let totals = row.and_then(|row| totals(&mut row.numbers()));
-            let Some(totals) = totals else {
-                self.put_back(account);
+        let mut accounts = self.lock();
+        for (place, ask) in sent {
+            let leased = row().and_then(|row| leased(&mut row.numbers()));
+            let Some(leased) = leased else {
+                accounts.renew(place);
                 continue;
             };
-            account.budget.local.confirm(account.window, totals);
-            let count = u64::try_from(account.charges.len()).unwrap_or(u64::MAX);
-            self.unsettled.fetch_sub(count, Ordering::AcqRel);
+            match place.local().adopt(place.window, &ask, leased) {
+                Next::Queue => {
+                    accounts.add(place);
+                }
+                Next::Wait => {}
+                Next::Close => {
+                    accounts.open.remove(&place.id());
+                }
+            }
         }
     }
-}
 
-fn place(budget: &Budget, window: Window) -> Place {
-    (Arc::as_ptr(&budget.key).addr(), window.start)
+    fn renew(&self) {
+        let mut accounts = self.lock();
+        let open: Vec<Place> = accounts.open.values().cloned().collect();
+        for place in open {
+            accounts.renew(place);
+        }
+    }
 }
 
 /// The key of a budget, without its window. The part in braces keeps the keys of a BedrockAccess in one slot of a
@@ -285,11 +251,14 @@ pub(super) fn keys(budget: &str, window: Window) -> [String; 2] {
     [format!("{budget}:{start}"), format!("{budget}:{start}:due")]
 }
 
-/// The next totals of a reply.
-fn totals(numbers: &mut impl Iterator<Item = u64>) -> Option<Totals> {
-    let spent = numbers.next()?;
-    let held = numbers.next()?;
-    Some(Totals { spent, held })
+/// The line of an account.
+fn leased(numbers: &mut impl Iterator<Item = u64>) -> Option<Leased> {
+    let totals = Totals {
+        spent: numbers.next()?,
+        held: numbers.next()?,
+    };
+    let lease = numbers.next()?;
+    Some(Leased { totals, lease })
 }
 
 #[cfg(test)]

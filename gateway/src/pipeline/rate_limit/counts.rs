@@ -82,6 +82,12 @@ impl Counts {
         }
     }
 
+    /// The counts without requests of the current minute.
+    pub(super) fn without_requests(mut self, requests: u64) -> Self {
+        self.requests.current = self.requests.current.saturating_sub(requests);
+        self
+    }
+
     /// Adds a request.
     pub(crate) fn add_request(&mut self, now: SystemTime) {
         self.roll(now);
@@ -202,6 +208,11 @@ impl Window {
 
 fn after(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// The minute of a time, counted from 1970.
+pub(super) fn minute(time: SystemTime) -> u64 {
+    millis(time) / MINUTE
 }
 
 /// Milliseconds since 1970.

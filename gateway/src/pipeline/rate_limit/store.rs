@@ -1,29 +1,30 @@
 //! Counts that several gateways share, in a Redis or Valkey server.
 //!
-//! One call for each request, sent together with those of other requests: a script checks the counts of the BedrockAccess
-//! and of the client, and adds the request if all limits allow it. Tokens follow with a later call. The server's clock
-//! applies, and each subject is one key that expires. Without a response within 100 ms the gateway uses its local
-//! counters, which it always updates, until the server recovers.
+//! The server counts requests, some of a busy gateway in advance, and adds tokens. Its clock applies, and each subject is one
+//! key that expires. Without a response within 100 ms the gateway uses its own counts, which it always updates, until the
+//! server recovers.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
-use api::config::{Rates, RedisStore};
-use tokio::task::JoinSet;
+use api::config::RedisStore;
+use tokio::{task::JoinSet, time::Instant};
 
-use super::counts::Counts;
+use super::{
+    Quota,
+    counts::Counts,
+    shared_counts::{Ask, Counted},
+};
 use crate::{
     pipeline::shared_store::{
         KEY_PREFIX, StoreError, Texts,
-        calls::{Background, Batch, Row, Shared},
+        calls::{Book, Call, Reply, Row, Shared},
     },
     telemetry::metrics::Metrics,
 };
 
-/// Subjects with waiting tokens; the tokens of more are dropped.
-const MAX_CHARGES: usize = 4096;
 const TEXTS: Texts = Texts {
     name: "rate-limit store",
     meanwhile: "using local counters",
@@ -32,24 +33,14 @@ const TEXTS: Texts = Texts {
 /// Shared counts. Dropping the store stops its tasks.
 #[derive(Debug)]
 pub(super) struct Store {
-    shared: Arc<Shared<Charges>>,
+    shared: Arc<Shared<Queue>>,
     metrics: Arc<Metrics>,
     _tasks: JoinSet<()>,
 }
 
-/// Tokens of finished requests, by the key of their subject.
+/// Subjects with counts for the server.
 #[derive(Debug, Default)]
-struct Charges(Mutex<Vec<(Arc<str>, u64)>>);
-
-/// The server's decision about a request.
-#[derive(Debug)]
-pub(super) struct Decision {
-    pub(super) at: SystemTime,
-    /// Whether the request is allowed and was added to the counts.
-    pub(super) allowed: bool,
-    /// The counts of each subject of the call, including an allowed request.
-    pub(super) counts: [Option<Counts>; 2],
-}
+struct Queue(Mutex<Vec<Arc<Quota>>>);
 
 impl Store {
     /// A store that connects in the background; until then it is unavailable.
@@ -75,90 +66,87 @@ impl Store {
         self.shared.server.is_up()
     }
 
-    /// Checks the limits of the subjects and counts an allowed request; `None` if the server is unavailable.
-    pub(super) async fn check(
-        &self,
-        subjects: [Option<(&Arc<str>, &Rates)>; 2],
-    ) -> Option<Decision> {
-        let decision = self.call(subjects).await;
-        if decision.is_none() {
-            self.metrics.limit_store_fallback();
+    /// Queues a subject that must be, to be sent in the background.
+    pub(super) fn queue(&self, quota: &Arc<Quota>) {
+        if self.shared.book.add(Arc::clone(quota)) {
+            self.shared.added();
         }
-        decision
     }
 
-    async fn call(&self, subjects: [Option<(&Arc<str>, &Rates)>; 2]) -> Option<Decision> {
-        if !self.is_up() {
-            return None;
-        }
-        let row = self.shared.calls.call(|keys, words| {
-            words.name(b'c');
-            words.number(subjects.iter().flatten().map(|_| 1).sum());
-            for (key, rates) in subjects.iter().flatten() {
-                words.number(keys.place([*key]));
-                for limit in [
-                    rates.requests_per_minute,
-                    rates.tokens_per_minute,
-                    rates.tokens_per_day,
-                ] {
-                    words.number(limit.unwrap_or(0));
-                }
-            }
-        });
-        Decision::read(&row.await?, subjects.map(|subject| subject.is_some()))
+    /// Has queued subjects sent now, and waits for the response; whether there is one.
+    pub(super) async fn call(&self) -> bool {
+        self.shared.call().await
     }
 
-    /// Adds tokens in the background.
-    pub(super) fn charge(&self, keys: &[Option<Arc<str>>; 2], tokens: u64) {
-        // The local counters have what is lost.
-        if self.is_up() && self.shared.background.add(keys, tokens) {
-            self.shared.calls.added();
-        }
+    /// Counts a request without a response of the server.
+    pub(super) fn unavailable(&self) {
+        self.metrics.limit_store_fallback();
     }
 }
 
-impl Charges {
-    fn lock(&self) -> MutexGuard<'_, Vec<(Arc<str>, u64)>> {
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Quota>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds tokens of a finished request; whether nothing waited before.
-    fn add(&self, keys: &[Option<Arc<str>>; 2], tokens: u64) -> bool {
-        let mut charges = self.lock();
-        let is_first = charges.is_empty();
-        for key in keys.iter().flatten() {
-            if let Some((_, sum)) = charges.iter_mut().find(|(of, _)| Arc::ptr_eq(of, key)) {
-                *sum = sum.saturating_add(tokens);
-            } else if charges.len() < MAX_CHARGES {
-                charges.push((Arc::clone(key), tokens));
-            }
-        }
-        is_first
+    /// Queues a subject; whether nothing was queued before.
+    fn add(&self, quota: Arc<Quota>) -> bool {
+        let mut queue = self.lock();
+        queue.push(quota);
+        queue.len() == 1
     }
 }
 
-impl Background for Charges {
-    type Sent = usize;
+impl Book for Queue {
+    type Sent = Vec<(Arc<Quota>, Instant)>;
 
     fn is_waiting(&self) -> bool {
         !self.lock().is_empty()
     }
 
-    fn take(&self, batch: &mut Batch) -> Option<usize> {
-        let charges = std::mem::take(&mut *self.lock());
-        let (mut keys, words) = batch.parts();
-        for (key, tokens) in &charges {
-            words.name(b't');
-            words.number(keys.place([key]));
-            words.number(*tokens);
-        }
-        (!charges.is_empty()).then_some(charges.len())
+    fn write(&self, call: &mut Call) -> Self::Sent {
+        let queue = std::mem::take(&mut *self.lock());
+        let now = Instant::now();
+        let asked = queue.into_iter().filter_map(|quota| {
+            let ask = quota.counter.counts().shared.ask(&quota.rates, now)?;
+            quota.write(&ask, call)?;
+            Some((quota, now))
+        });
+        asked.collect()
     }
 
-    fn end<R: Iterator<Item = Row>>(&self, sent: usize, rows: Option<&mut R>) {
-        // What is lost is lost: the local counters have it.
-        let rows = rows.map(|rows| rows.take(sent));
-        let _responses = rows.map(Iterator::count);
+    fn adopt(&self, sent: Self::Sent, mut reply: Option<Reply>) {
+        let mut row = || reply.as_mut()?.next_row();
+        let at = row().and_then(|row| time(&row));
+        for (quota, asked) in sent {
+            let row = row();
+            let counted = at.and_then(|at| counted(&row?, at));
+            if quota.counter.counts().shared.adopt(asked, counted) {
+                self.add(quota);
+            }
+        }
+    }
+
+    fn renew(&self) {
+        // The server forgets nothing that is needed.
+    }
+}
+
+impl Quota {
+    /// Adds what is asked to a call; none without a key.
+    fn write(&self, ask: &Ask, call: &mut Call) -> Option<()> {
+        call.place([self.key.as_ref()?]);
+        for limit in [
+            self.rates.requests_per_minute,
+            self.rates.tokens_per_minute,
+            self.rates.tokens_per_day,
+        ] {
+            call.number(limit.unwrap_or(0));
+        }
+        for number in [ask.tokens, ask.returned, ask.minute, ask.waiting, ask.spare] {
+            call.number(number);
+        }
+        Some(())
     }
 }
 
@@ -170,27 +158,23 @@ pub(super) fn key(access: &str, client: Option<&str>) -> Arc<str> {
     }
 }
 
-impl Decision {
-    /// Reads the reply of `limits.lua`.
-    fn read(row: &Row, requested: [bool; 2]) -> Option<Self> {
-        let mut numbers = row.numbers();
-        let now = Duration::from_millis(numbers.next()?);
-        let at = SystemTime::UNIX_EPOCH.checked_add(now)?;
-        let allowed = numbers.next()? == 1;
-        let mut counts = [None, None];
-        for (counts, requested) in counts.iter_mut().zip(requested) {
-            if requested {
-                let mut of_subject = [0; 5];
-                for count in &mut of_subject {
-                    *count = numbers.next()?;
-                }
-                *counts = Some(Counts::shared(at, &of_subject));
-            }
-        }
-        Some(Self {
-            at,
-            allowed,
-            counts,
-        })
+/// The line with the server's time.
+fn time(row: &Row) -> Option<SystemTime> {
+    let now = Duration::from_millis(row.numbers().next()?);
+    SystemTime::UNIX_EPOCH.checked_add(now)
+}
+
+/// The line of a subject.
+fn counted(row: &Row, at: SystemTime) -> Option<Counted> {
+    let mut numbers = row.numbers();
+    let granted = numbers.next()?;
+    let mut counts = [0; 5];
+    for count in &mut counts {
+        *count = numbers.next()?;
     }
+    Some(Counted {
+        at,
+        granted,
+        counts: Counts::shared(at, &counts),
+    })
 }

@@ -1,112 +1,67 @@
--- Holds parts of budgets for requests, after settling the costs of requests that have ended.
--- KEYS: for each account its hash and its sorted set. ARGV: two texts, of which each line is words separated by spaces. An
--- account is the place of its hash, what is known to be spent, and the end of its window in milliseconds.
---   "s ACCOUNT COUNT", then for each hold its id and cost, replaces holds by costs; the reply is what is spent and held.
---   "r ID COUNT", then for each budget "ACCOUNT START LIMIT FLOOR MOST", holds a part of each budget if all fit; the reply is
---   the time, 1 if held, 0 if not, 2 if the time is outside a window, and for each account what is spent and held.
--- An account is a hash with s, what is spent, h, what is held, and one field for each hold: "FLOOR MOST" while it is open,
--- "x FLOOR" after its lease, "-" when it is settled. A sorted set has the time at which each hold changes its state. The
--- arithmetic is that of account.rs; amounts stay below 2^53, so doubles are exact.
+-- Adopts the costs of a gateway in accounts of budgets, and leases it parts of what is left.
+-- KEYS: for each account its hash and its sorted set. ARGV: a text of words separated by spaces; for each account
+--   PLACE ID KNOWN START END LIMIT COST UNCONFIRMED FLOOR KEEP WANT SPARE
+-- where PLACE is that of its hash, START and END are its window in milliseconds, and the rest is `Ask` of account.rs. The reply
+-- is a line with the time in milliseconds, and for each account a line with what is spent, what is held and what is leased.
+-- An account is a hash with s, what is spent, h, what is held, and one field for each gateway: "COST FLOOR LEASE", or
+-- "x COST FLOOR" after its lease. A sorted set has the time at which each of them changes its state. The arithmetic is that of
+-- ledger.rs; amounts stay below 2^53, so doubles are exact.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local LEASE, REMEMBERED, SETTLED = 900000, 900000, 120000
-local accounts, reply = {}, {}
+local LEASE, REMEMBERED, SPARE_PART = 300000, 900000, 1024
 local function text(number)
   return string.format('%.0f', number)
 end
--- An account with at least what is known to be spent.
-local function open(place, known, finish)
-  local account = accounts[place]
-  if account then
-    account.spent = math.max(account.spent, known)
-    return account
-  end
-  local hash, due = KEYS[place], KEYS[place + 1]
-  local values = redis.call('HMGET', hash, 's', 'h')
-  local spent = math.max(tonumber(values[1] or 0), known)
-  local held = tonumber(values[2] or 0)
+-- Ends leases that are over; what is spent and held then.
+local function expire(hash, due, spent, held)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 1000)) do
-    local floor, most = string.match(redis.call('HGET', hash, id) or '', '^(%d+) (%d+)$')
-    if floor then
-      spent, held = spent + floor, math.max(held - most, 0)
-      redis.call('HSET', hash, id, 'x ' .. floor)
-      redis.call('ZADD', due, now + REMEMBERED, id)
+    local cost, floor, lease = string.match(redis.call('HGET', hash, id) or '', '^(%d+) (%d+) (%d+)$')
+    if cost then
+      spent, held = spent + floor, math.max(held - lease, 0)
+      redis.call('HSET', hash, id, 'x ' .. cost .. ' ' .. floor)
+      redis.call('ZADD', due, text(now + REMEMBERED), id)
     else
       redis.call('HDEL', hash, id)
       redis.call('ZREM', due, id)
     end
   end
-  account = { hash = hash, due = due, spent = spent, held = held, finish = finish }
-  accounts[place] = account
-  return account
+  return spent, held
 end
-local function settle(word, number)
-  local place = number()
-  local known = number()
-  local account = open(place, known, number())
-  for _ = 1, number() do
-    local id = word()
-    local cost = number()
-    local state = redis.call('HGET', account.hash, id)
-    if state ~= '-' then
-      local _, most = string.match(state or '', '^(%d+) (%d+)$')
-      local floor = string.match(state or '', '^x (%d+)$')
-      account.held = math.max(account.held - (most or 0), 0)
-      account.spent = math.max(account.spent - (floor or 0), 0) + cost
-      redis.call('HSET', account.hash, id, '-')
-      redis.call('ZADD', account.due, text(now + SETTLED), id)
-    end
-  end
-  return text(account.spent) .. ' ' .. text(account.held)
+local word = string.gmatch(ARGV[1], '%S+')
+local function number()
+  return tonumber(word())
 end
-local function reserve(word, number)
+local reply = { text(now) }
+for place in word do
+  local hash, due = KEYS[tonumber(place)], KEYS[place + 1]
   local id = word()
-  local parts, inside, fits = {}, true, true
-  for i = 1, number() do
-    local part = {}
-    for _, field in ipairs({ 'place', 'known', 'finish', 'start', 'limit', 'floor', 'most' }) do
-      part[field] = number()
-    end
-    inside = inside and now >= part.start and now < part.finish
-    parts[i] = part
-  end
-  if not inside then
-    return text(now) .. ' 2'
-  end
-  for _, part in ipairs(parts) do
-    local account = open(part.place, part.known, part.finish)
-    part.account, part.exists = account, redis.call('HGET', account.hash, id)
-    if not part.exists and account.spent + account.held + part.most > part.limit then
-      fits = false
+  local known, start, finish, limit, cost = number(), number(), number(), number(), number()
+  local unconfirmed, floor, lease, want, spare = number(), number(), number(), number(), number()
+  local values = redis.call('HMGET', hash, 's', 'h')
+  local spent, held = expire(hash, due, math.max(tonumber(values[1] or 0), known), tonumber(values[2] or 0))
+  local state = redis.call('HGET', hash, id) or ''
+  local cost_before, _, lease_before = string.match(state, '^(%d+) (%d+) (%d+)$')
+  if cost_before then
+    held = math.max(held - lease_before, 0)
+    spent = spent + math.max(cost - cost_before, 0)
+  else
+    local cost_at_end, floor_at_end = string.match(state, '^x (%d+) (%d+)$')
+    if cost_at_end then
+      spent = math.max(spent - floor_at_end, 0) + math.max(cost - cost_at_end, 0)
+    else
+      spent = spent + unconfirmed
     end
   end
-  local row = { text(now), fits and '1' or '0' }
-  for _, part in ipairs(parts) do
-    local account = part.account
-    if fits and not part.exists then
-      account.held = account.held + part.most
-      redis.call('HSET', account.hash, id, text(part.floor) .. ' ' .. text(part.most))
-      redis.call('ZADD', account.due, text(now + LEASE), id)
-    end
-    row[#row + 1] = text(account.spent)
-    row[#row + 1] = text(account.held)
+  if now >= start and now < finish then
+    local left = math.max(limit - spent - held - lease, 0)
+    lease = lease + math.min(want + math.min(spare, math.floor(left / SPARE_PART)), left)
   end
-  return table.concat(row, ' ')
-end
-for _, argument in ipairs(ARGV) do
-  local word = string.gmatch(argument, '%S+')
-  local function number()
-    return tonumber(word())
-  end
-  for name in word do
-    local operation = name == 'r' and reserve or settle
-    reply[#reply + 1] = operation(word, number)
-  end
-end
-for _, account in pairs(accounts) do
-  redis.call('HSET', account.hash, 's', text(account.spent), 'h', text(account.held))
-  local left = math.max(account.finish - now, 0) + 2 * REMEMBERED
-  redis.call('PEXPIRE', account.hash, text(left))
-  redis.call('PEXPIRE', account.due, text(left))
+  held = held + lease
+  redis.call('HSET', hash, 's', text(spent), 'h', text(held), id, text(cost) .. ' ' .. text(floor) .. ' ' .. text(lease))
+  redis.call('ZADD', due, text(now + LEASE), id)
+  local left = text(math.max(finish - now, 0) + 2 * REMEMBERED)
+  redis.call('PEXPIRE', hash, left)
+  redis.call('PEXPIRE', due, left)
+  reply[#reply + 1] = text(spent) .. ' ' .. text(held) .. ' ' .. text(lease)
 end
 return table.concat(reply, '\n')

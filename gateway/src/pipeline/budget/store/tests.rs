@@ -15,8 +15,9 @@ use tokio::time::{Instant, sleep};
 use super::{
     super::{
         Budgets, Need, Reservation, Spent,
-        account::{Account, Hold, LEASE_MILLIS, Totals},
-        holds::millis,
+        account::Within,
+        holds::{Holds, millis},
+        ledger::{LEASE_MILLIS, Ledger, REMEMBERED_MILLIS},
     },
     *,
 };
@@ -153,7 +154,6 @@ fn budget(limit: u64) -> Arc<Budget> {
         amount: Amount::Tokens(limit),
         key: key("gateway", None, &format!("month:{limit}")),
         name: String::new(),
-        by_share: false,
         local: Arc::default(),
     })
 }
@@ -161,95 +161,114 @@ fn budget(limit: u64) -> Arc<Budget> {
 /// An account of the store, and the same in memory.
 struct Pair {
     budget: Arc<Budget>,
-    account: Account,
+    ledger: Ledger,
+    asked: Vec<Ask>,
+}
+
+impl Pair {
+    fn new(limit: u64) -> Self {
+        Self {
+            budget: budget(limit),
+            ledger: Ledger::default(),
+            asked: Vec::new(),
+        }
+    }
+
+    /// A gateway asks: a new one, one that has asked before, or the same again.
+    fn ask(&mut self, rng: &mut Rng) -> Ask {
+        let ask = match self.asked.last() {
+            Some(last) if rng.u64(..8) == 0 => *last,
+            _ => {
+                let before = self.asked.iter().rev();
+                let id = rng.u64(..6);
+                let before = before.clone().find(|ask| ask.id == id).copied();
+                let unconfirmed = rng.u64(..200);
+                Ask {
+                    id,
+                    known: if rng.u64(..50) == 0 {
+                        self.ledger.totals().spent + 30
+                    } else {
+                        0
+                    },
+                    cost: before.map_or(0, |ask| ask.cost) + unconfirmed,
+                    unconfirmed,
+                    floor: rng.u64(..50),
+                    keep: rng.u64(..300),
+                    want: rng.u64(..400),
+                    spare: rng.u64(..300),
+                }
+            }
+        };
+        self.asked.push(ask);
+        ask
+    }
+}
+
+impl Store {
+    async fn ask(&self, asked: &[(Place, Ask)]) -> (u64, Vec<Leased>) {
+        let mut call = Call::default();
+        for (place, ask) in asked {
+            place.write(ask, &mut call);
+        }
+        let mut reply = self.shared.invoke(&call).await.unwrap();
+        let time = reply.next_row().unwrap().numbers().next().unwrap();
+        let mut row = || leased(&mut reply.next_row()?.numbers());
+        (time, asked.iter().map(|_| row().unwrap()).collect())
+    }
+
+    /// As if the leases were over.
+    async fn end(&self, budget: &Arc<Budget>, window: Window) {
+        let [_, due] = keys(&budget.key, window);
+        let mut redis = self.shared.server.connection().unwrap().0.clone();
+        let mut members = redis::cmd("ZRANGE");
+        let ids: Vec<String> = members
+            .arg(&due)
+            .arg(0)
+            .arg(-1)
+            .query_async(&mut redis)
+            .await
+            .unwrap();
+        for id in ids {
+            let mut command = redis::cmd("ZADD");
+            command.arg(&due).arg(0).arg(&id);
+            command.query_async::<()>(&mut redis).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]
-async fn scripts_do_the_arithmetic_of_accounts_in_memory() {
+async fn script_does_the_arithmetic_of_the_ledger_in_memory() {
     let server = Server::start();
     let store = server.store().await;
     let mut rng = Rng::with_seed(11);
     // Large amounts, which doubles must keep.
-    let limits = [5_000, 9_007_199_254_740_990];
-    let mut pairs = limits.map(|limit| Pair {
-        budget: budget(limit),
-        account: Account::default(),
-    });
-    let mut holds: Vec<(u64, Spent)> = Vec::new();
-    let mut refused = 0;
+    let mut pairs = [5_000, 40_000, 9_007_199_254_740_990].map(Pair::new);
+    let mut ended = 0;
+    // The time in memory, which jumps when leases end.
+    let mut now = millis(&clock());
     for step in 0..600_u64 {
-        let now = millis(&clock());
-        match rng.u64(..10) {
-            0..5 => {
-                let floor = rng.u64(..50);
-                let need = Need::between(tokens(floor), tokens(floor + rng.u64(..500)));
-                // Sometimes a repetition.
-                let id = if step % 20 == 3 {
-                    holds.last().map_or(1, |hold| hold.0)
-                } else {
-                    rng.u64(..)
-                };
-                let request = Holds::new(pairs.iter().map(|pair| &pair.budget), id, &need, now);
-                let hold = Hold {
-                    floor,
-                    most: need.most().tokens,
-                };
-                let fits = pairs
-                    .iter()
-                    .zip(limits)
-                    .all(|(pair, limit)| pair.account.fits(id, hold, limit));
-                let totals = pairs.iter_mut().map(|pair| {
-                    if fits {
-                        pair.account.hold(id, hold, now);
-                    }
-                    pair.account.totals()
-                });
-                let expected = Reply::Decided {
-                    fits,
-                    totals: totals.collect(),
-                };
-                let reply = store.reserve(&request, now).await.unwrap();
-                assert_eq!(reply, expected, "step {step}");
-                if fits {
-                    holds.push((id, need.most()));
-                } else {
-                    refused += 1;
-                }
+        let mut asked = Vec::new();
+        let mut expected = Vec::new();
+        for pair in &mut pairs {
+            let ask = pair.ask(&mut rng);
+            let limit = pair.budget.limit();
+            expected.push(pair.ledger.ask(&ask, limit, true, now));
+            let budget = Arc::clone(&pair.budget);
+            let window = budget.window(millis(&clock()));
+            asked.push((Place { budget, window }, ask));
+        }
+        let (_, found) = store.ask(&asked).await;
+        assert_eq!(found, expected, "step {step}: {asked:?}");
+        if step % 37 == 0 {
+            ended += 1;
+            now += LEASE_MILLIS + REMEMBERED_MILLIS;
+            for (place, _) in &asked {
+                store.end(&place.budget, place.window).await;
             }
-            5..9 if !holds.is_empty() => {
-                let (id, most) = holds[rng.usize(..holds.len())];
-                let cost = most.tokens / 3;
-                for pair in &mut pairs {
-                    pair.account.settle(id, cost, now);
-                    store.settle(Charge {
-                        window: pair.budget.window(now),
-                        budget: Arc::clone(&pair.budget),
-                        id,
-                        cost,
-                    });
-                }
-                store.settled().await;
-            }
-            _ if step % 7 == 0 => {
-                // As if the leases were over.
-                for pair in &mut pairs {
-                    let [_, due] = keys(&pair.budget.key, pair.budget.window(now));
-                    let mut redis = store.shared.server.connection().unwrap().0.clone();
-                    for (id, _) in &holds {
-                        let mut command = redis::cmd("ZADD");
-                        command.arg(&due).arg("XX").arg(0).arg(id);
-                        command.query_async::<()>(&mut redis).await.unwrap();
-                    }
-                    pair.account.expire(now + LEASE_MILLIS);
-                    // Settled holds are forgotten in the store, too.
-                }
-                holds.clear();
-            }
-            _ => {}
         }
     }
-    assert!(refused > 20, "{refused}");
-    assert!(pairs[0].account.totals().spent > 3_000);
+    assert!(ended > 10);
+    assert!(pairs[0].ledger.totals().spent > 3_000);
 }
 
 #[tokio::test]
@@ -258,40 +277,27 @@ async fn large_amounts_are_exact() {
     let store = server.store().await;
     let limit = 9_007_199_254_740_990;
     let budget = budget(limit);
-    let now = millis(&clock());
-    let request = |id, most| {
-        Holds::new(
-            [&budget].into_iter(),
-            id,
-            &Need::between(tokens(most), tokens(most)),
-            now,
-        )
+    let window = budget.window(millis(&clock()));
+    let place = Place { budget, window };
+    let ask = |id, want| Ask {
+        id,
+        known: 0,
+        cost: 0,
+        unconfirmed: 0,
+        floor: 0,
+        keep: 0,
+        want,
+        spare: 0,
     };
-    let held = |held| vec![Totals { spent: 0, held }];
-    let first = store.reserve(&request(1, limit - 3), now).await.unwrap();
-    assert_eq!(
-        first,
-        Reply::Decided {
-            fits: true,
-            totals: held(limit - 3)
-        }
-    );
-    let second = store.reserve(&request(2, 4), now).await.unwrap();
-    assert_eq!(
-        second,
-        Reply::Decided {
-            fits: false,
-            totals: held(limit - 3)
-        }
-    );
-    let third = store.reserve(&request(3, 3), now).await.unwrap();
-    assert_eq!(
-        third,
-        Reply::Decided {
-            fits: true,
-            totals: held(limit)
-        }
-    );
+    for (id, want, lease, held) in [
+        (1, limit - 3, limit - 3, limit - 3),
+        (2, 2, 2, limit - 1),
+        (3, 4, 1, limit),
+    ] {
+        let (_, found) = store.ask(&[(place.clone(), ask(id, want))]).await;
+        let totals = Totals { spent: 0, held };
+        assert_eq!(found, [Leased { totals, lease }]);
+    }
 }
 
 #[tokio::test]
@@ -302,13 +308,28 @@ async fn the_clock_of_the_store_decides_the_window() {
     let own = millis(&clock());
     let wrong = own + 90 * 86_400_000;
     let need = Need::between(tokens(1), tokens(1));
-    let request = Holds::new([&budget].into_iter(), 1, &need, wrong);
-    let Some(Reply::Outside { now }) = store.reserve(&request, wrong).await else {
-        panic!("the store accepted another window")
-    };
+    let request = Holds::new([&budget].into_iter(), &need, wrong);
+    assert!(
+        request
+            .place(Within::Lease(Instant::now()), Some(&store), wrong)
+            .is_err()
+    );
+    request.want(&store);
+    assert!(store.call(wrong).await);
+    // Nothing is leased for another window, and the gateway corrects its clock by the difference.
+    assert!(
+        request
+            .place(Within::Lease(Instant::now()), Some(&store), wrong)
+            .is_err()
+    );
+    let now = store.time(wrong);
     assert!(now.abs_diff(own) < 60_000, "{now} is not {own}");
-    // The gateway corrects its clock by the difference.
-    assert!(store.time(wrong).abs_diff(own) < 60_000);
+    let request = Holds::new([&budget].into_iter(), &need, now);
+    request.want(&store);
+    assert!(store.call(wrong).await);
+    request
+        .place(Within::Lease(Instant::now()), Some(&store), now)
+        .unwrap();
 }
 
 #[tokio::test]

@@ -1,24 +1,31 @@
--- Checks all limits of requests and counts those that are allowed, after adding the tokens of finished requests.
--- KEYS: the subjects. ARGV: two texts, of which each line is words separated by spaces. A subject is the place of its key.
---   "t SUBJECT TOKENS" adds tokens; the reply is an empty line.
---   "c COUNT", then for each subject "SUBJECT RPM TPM TPD", where 0 means no limit, checks a request; the reply is the time in
---   milliseconds, 1 if allowed, and for each subject r, rr, t, tt, td.
+-- Adds the tokens of finished requests of a gateway to counts, and counts requests that wait or are expected.
+-- KEYS: the subjects. ARGV: a text of words separated by spaces; for each subject
+--   PLACE RPM TPM TPD TOKENS RETURNED MINUTE WAITING SPARE
+-- where PLACE is that of its key, 0 means no limit, and the rest is `Ask` of shared_counts.rs. The reply is a line with the time in
+-- milliseconds, and for each subject a line with the requests that are counted for this gateway, and r, rr, t, tt, td.
 -- A subject is a hash: minute m with requests r, of the previous minute rr; tokens t and tt likewise; day d with tokens td.
 -- The arithmetic is that of counts.rs.
+local SPARE_PART = 1024
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local minute, day = math.floor(now / 60000), math.floor(now / 86400000)
 local left = 60000 - now % 60000
-local subjects, reply = {}, {}
 local function text(number)
   return string.format('%.0f', number)
 end
--- A subject with its counts in the current minute and day.
-local function open(place)
-  if subjects[place] then
-    return subjects[place]
-  end
-  local h = redis.call('HMGET', KEYS[place], 'm', 'r', 'rr', 't', 'tt', 'd', 'td')
+local function used(current, previous)
+  return math.floor(previous * left / 60000) + current
+end
+local word = string.gmatch(ARGV[1], '%S+')
+local function number()
+  return tonumber(word())
+end
+local reply = { text(now) }
+for place in word do
+  local key = KEYS[tonumber(place)]
+  local rpm, tpm, tpd, tokens = number(), number(), number(), number()
+  local returned, returned_minute, waiting, spare = number(), number(), number(), number()
+  local h = redis.call('HMGET', key, 'm', 'r', 'rr', 't', 'tt', 'd', 'td')
   for field = 1, 7 do
     h[field] = tonumber(h[field] or 0)
   end
@@ -31,56 +38,27 @@ local function open(place)
   if day ~= d then
     td = 0
   end
-  local subject = { r = r, rr = rr, t = t, tt = tt, td = td, changed = false }
-  subjects[place] = subject
-  return subject
-end
-local function used(current, previous)
-  return math.floor(previous * left / 60000) + current
-end
-local function check(number)
-  local rows, allowed = {}, true
-  for i = 1, number() do
-    local s = open(number())
-    local rpm = number()
-    local tpm = number()
-    local tpd = number()
-    if (rpm > 0 and used(s.r, s.rr) >= rpm) or (tpm > 0 and used(s.t, s.tt) >= tpm) or (tpd > 0 and s.td >= tpd) then
-      allowed = false
-    end
-    rows[i] = s
+  t, td = t + tokens, td + tokens
+  if returned_minute == minute then
+    r = math.max(r - returned, 0)
+  elseif returned_minute == minute - 1 then
+    rr = math.max(rr - returned, 0)
   end
-  local row = { text(now), allowed and '1' or '0' }
-  for _, s in ipairs(rows) do
-    if allowed then
-      s.r, s.changed = s.r + 1, true
-    end
-    for _, field in ipairs({ 'r', 'rr', 't', 'tt', 'td' }) do
-      row[#row + 1] = text(s[field])
-    end
+  local granted = 0
+  local is_full = (tpm > 0 and used(t, tt) >= tpm) or (tpd > 0 and td >= tpd)
+  if rpm > 0 and not is_full then
+    local free = math.max(rpm - used(r, rr), 0)
+    granted = math.min(waiting + math.min(spare, math.floor(free / SPARE_PART)), free)
+    r = r + granted
   end
-  return table.concat(row, ' ')
-end
-for _, argument in ipairs(ARGV) do
-  local word = string.gmatch(argument, '%S+')
-  local function number()
-    return tonumber(word())
+  if tokens > 0 or returned > 0 or granted > 0 then
+    redis.call('HSET', key, 'm', minute, 'r', text(r), 'rr', text(rr), 't', text(t), 'tt', text(tt), 'd', day, 'td', text(td))
+    redis.call('PEXPIRE', key, 86400000 - now % 86400000 + 120000)
   end
-  for name in word do
-    if name == 'c' then
-      reply[#reply + 1] = check(number)
-    else
-      local s = open(number())
-      local tokens = number()
-      s.t, s.td, s.changed = s.t + tokens, s.td + tokens, true
-      reply[#reply + 1] = ''
-    end
+  local row = { granted, r, rr, t, tt, td }
+  for field = 1, 6 do
+    row[field] = text(row[field])
   end
-end
-for place, s in pairs(subjects) do
-  if s.changed then
-    redis.call('HSET', KEYS[place], 'm', minute, 'r', text(s.r), 'rr', text(s.rr), 't', text(s.t), 'tt', text(s.tt), 'd', day, 'td', text(s.td))
-    redis.call('PEXPIRE', KEYS[place], 86400000 - now % 86400000 + 120000)
-  end
+  reply[#reply + 1] = table.concat(row, ' ')
 end
 return table.concat(reply, '\n')
