@@ -10,6 +10,7 @@ pub(crate) mod hints;
 pub(crate) mod local;
 pub(crate) mod over_limit;
 pub(crate) mod proxied;
+pub(crate) mod rare;
 pub(crate) mod request_guards;
 pub(crate) mod response;
 pub(crate) mod time;

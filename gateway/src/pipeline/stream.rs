@@ -1,24 +1,30 @@
 //! Streamed responses: Bedrock's events encoded as server-sent events of the client's dialect.
 //!
-//! One future does everything: it waits for bytes, encodes all complete events into one buffer and hands it over,
-//! without a task or queue in between. While Bedrock is silent it sends keep-alives, so that no proxy closes the
+//! One body does everything: it waits for bytes, encodes all complete events into one buffer and hands it over,
+//! without a task or queue in between. It is polled by hand, because a future for each event is written and moved again
+//! for each event. While Bedrock is silent it sends keep-alives, so that no proxy closes the
 //! stream. After a long silence, a broken stream or an exception it ends with an error event. When the client
 //! disconnects, the body is dropped, and with it the call.
 
 mod waits;
 
-use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use axum::{body::Body, response::Response};
 use bedrock::{ServiceError, eventstream::MessageType};
 use bytes::{Bytes, BytesMut};
-use futures::stream;
 use http::{HeaderMap, HeaderValue, header};
-use tokio::time::{Instant, timeout};
+use http_body::{Body as HttpBody, Frame};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::waits::Limits;
-use self::waits::Waits;
+pub(crate) use self::waits::{Limits, Waits};
 use super::{
     endpoint::{StreamEncoder, StreamingEndpoint},
     exchange::Exchange,
@@ -67,7 +73,7 @@ struct Pump<E: StreamingEndpoint> {
 
 enum Phase<E: StreamingEndpoint> {
     /// The response headers are sent, Bedrock's have not arrived.
-    Opening(Opening<E, E::Context>),
+    Opening(Opening<E, E::Context>, Pin<Box<Sleep>>),
     Flowing(Box<Flow>),
     /// The complete response of a model that does not stream, with its record.
     Whole(Bytes, Box<RequestRecord>),
@@ -129,13 +135,9 @@ pub(crate) async fn open<E: StreamingEndpoint>(
             pump.flow(&endpoint, record, response)?;
         }
         Ok((_, record, Err(error))) => return Err(Box::new((record, error))),
-        Err(_elapsed) => pump.phase = Phase::Opening(opening),
+        Err(_elapsed) => pump.phase = Phase::Opening(opening, Box::pin(sleep(ping))),
     }
-    let chunks = stream::unfold(pump, |mut pump| async move {
-        let chunk = measure::part(Part::Stream, pump.next()).await?;
-        Some((Ok::<_, Infallible>(chunk), pump))
-    });
-    let mut response = Response::new(Body::from_stream(chunks));
+    let mut response = Response::new(Body::new(pump));
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
@@ -195,22 +197,24 @@ impl<E: StreamingEndpoint> Pump<E> {
     }
 
     /// The next bytes for the client; `None` at the end.
-    async fn next(&mut self) -> Option<Bytes> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             match &mut self.phase {
-                Phase::Ended => return None,
+                Phase::Ended => return Poll::Ready(None),
                 Phase::Whole(bytes, record) => {
                     let bytes = std::mem::take(bytes);
                     record.first_byte();
                     record.succeeded();
                     self.phase = Phase::Ended;
-                    return Some(bytes);
+                    return Poll::Ready(Some(bytes));
                 }
-                Phase::Opening(opening) => {
-                    let (endpoint, record, result) = tokio::select! {
-                        biased;
-                        opened = opening => opened,
-                        () = tokio::time::sleep(self.ping) => return Some(Self::ping()),
+                Phase::Opening(opening, silence) => {
+                    let Poll::Ready((endpoint, record, result)) = opening.as_mut().poll(cx) else {
+                        ready!(silence.as_mut().poll(cx));
+                        let now = Instant::now();
+                        let next = now.checked_add(self.ping).unwrap_or(now);
+                        silence.as_mut().reset(next);
+                        return Poll::Ready(Some(Self::ping()));
                     };
                     let failed = match result {
                         Ok(response) => self.flow(&endpoint, record, response).err(),
@@ -218,22 +222,20 @@ impl<E: StreamingEndpoint> Pump<E> {
                     };
                     if let Some(failed) = failed {
                         let (record, error) = *failed;
-                        return Some(self.fail_before_start(&endpoint, record, &error));
+                        let bytes = self.fail_before_start(&endpoint, record, &error);
+                        return Poll::Ready(Some(bytes));
                     }
                 }
-                Phase::Flowing(flow) => match flow.step().await {
-                    Ok(Step::Bytes(bytes)) => return Some(bytes),
-                    Ok(Step::Silent) => return Some(Self::ping()),
-                    Ok(Step::End(bytes)) => {
-                        self.phase = Phase::Ended;
-                        return Some(bytes);
-                    }
-                    Err(error) => {
-                        let bytes = flow.fail(&error, &self.request_id);
-                        self.phase = Phase::Ended;
-                        return Some(bytes);
-                    }
-                },
+                Phase::Flowing(flow) => {
+                    let bytes = match ready!(flow.poll_step(cx)) {
+                        Ok(Step::Bytes(bytes)) => return Poll::Ready(Some(bytes)),
+                        Ok(Step::Silent) => return Poll::Ready(Some(Self::ping())),
+                        Ok(Step::End(bytes)) => bytes,
+                        Err(error) => flow.fail(&error, &self.request_id),
+                    };
+                    self.phase = Phase::Ended;
+                    return Poll::Ready(Some(bytes));
+                }
             }
         }
     }
@@ -254,6 +256,19 @@ impl<E: StreamingEndpoint> Pump<E> {
         let mut out = BytesMut::new();
         endpoint.write_error(error, &self.request_id, &mut out);
         out.freeze()
+    }
+}
+
+impl<E: StreamingEndpoint> HttpBody for Pump<E> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = measure::step(Part::Stream, || self.poll_next(cx));
+        next.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 }
 
@@ -287,12 +302,16 @@ enum Step {
 }
 
 impl Source {
-    /// Waits for more data; `false` at the end of the stream. Cancel-safe.
-    async fn fill(&mut self) -> Result<bool> {
+    /// Waits for more data; `false` at the end of the stream.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool>> {
         match self {
-            Self::Frames(frames) => frames.fill().await,
-            Self::Events(events) => events.fill().await,
+            Self::Frames(frames) => frames.poll_fill(cx),
+            Self::Events(events) => events.poll_fill(cx),
         }
+    }
+
+    async fn fill(&mut self) -> Result<bool> {
+        std::future::poll_fn(|cx| self.poll_fill(cx)).await
     }
 }
 
@@ -310,7 +329,7 @@ impl Flow {
         let _broken = self.write_all(&mut unsent);
     }
 
-    async fn step(&mut self) -> Result<Step> {
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Step>> {
         let mut out = BytesMut::new();
         loop {
             // Events that arrived before a failure in the same read are sent first.
@@ -319,29 +338,21 @@ impl Flow {
             }
             if !out.is_empty() {
                 self.record.first_byte();
-                return Ok(Step::Bytes(out.freeze()));
+                return Poll::Ready(Ok(Step::Bytes(out.freeze())));
             }
             if let Some(failure) = self.failure.take() {
-                return Err(failure);
+                return Poll::Ready(Err(failure));
             }
             if self.complete {
-                return Ok(Step::End(self.finish()));
+                return Poll::Ready(Ok(Step::End(self.finish())));
             }
             // The connection is polled first: most waits are short.
-            tokio::select! {
-                biased;
-                filled = self.source.fill() => {
-                    self.complete = !filled?;
-                    if !self.complete {
-                        self.waits.received()?;
-                    }
-                }
-                () = &mut self.waits.cut => return Err(GatewayError::ShuttingDown),
-                () = &mut self.waits.timer => {
-                    if self.waits.is_silent()? {
-                        return Ok(Step::Silent);
-                    }
-                }
+            let Poll::Ready(filled) = self.source.poll_fill(cx) else {
+                return self.waits.poll_silence(cx).map_ok(|()| Step::Silent);
+            };
+            self.complete = !filled?;
+            if !self.complete {
+                self.waits.received()?;
             }
         }
     }

@@ -1,9 +1,14 @@
 //! The body of a streamed response, as events or as bytes: the connection feeds a pure decoder.
 
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
 use bedrock::{eventstream, sse};
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 
 use crate::{
     http::error::{GatewayError, Result},
@@ -70,12 +75,14 @@ impl<D: Decode> Decoded<D> {
         measure::step(Step::Frames, || self.decoder.next())
     }
 
-    /// Waits for more bytes; `false` when the stream has ended. Cancel-safe.
+    /// Waits for more bytes; `false` when the stream has ended.
     ///
     /// # Errors
     /// When the connection closed, or the stream ended inside an event.
-    pub(crate) async fn fill(&mut self) -> Result<bool> {
-        match measure::part(Step::Client, self.body.frame()).await {
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool>> {
+        let body = Pin::new(&mut self.body);
+        let frame = ready!(measure::step(Step::Client, || body.poll_frame(cx)));
+        Poll::Ready(match frame {
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
                     self.decoder.push(data);
@@ -84,7 +91,7 @@ impl<D: Decode> Decoded<D> {
             }
             None if self.decoder.is_empty() => Ok(false),
             Some(Err(_)) | None => Err(GatewayError::StreamCut),
-        }
+        })
     }
 
     /// Waits for the first event, without consuming it.
@@ -96,7 +103,7 @@ impl<D: Decode> Decoded<D> {
             if let Some(event) = measure::step(Step::Frames, || self.decoder.peek())? {
                 return Ok(event);
             }
-            if !self.fill().await.unwrap_or_default() {
+            if !poll_fn(|cx| self.poll_fill(cx)).await.unwrap_or_default() {
                 return Err(GatewayError::StreamUnstarted);
             }
         }
@@ -112,23 +119,23 @@ impl<D: Decode> Decoded<D> {
 }
 
 impl Raw {
-    /// The next bytes; `None` at the end. Cancel-safe.
+    /// The next bytes; `None` at the end.
     ///
     /// # Errors
     /// When the connection closed early.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
         if !self.rest.is_empty() {
-            return Ok(Some(std::mem::take(&mut self.rest)));
+            return Poll::Ready(Ok(Some(std::mem::take(&mut self.rest))));
         }
         loop {
-            match self.body.frame().await {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if data.is_empty() => {}
-                    Ok(data) => return Ok(Some(data)),
+                    Ok(data) => return Poll::Ready(Ok(Some(data))),
                     Err(_trailers) => {}
                 },
-                Some(Err(_)) => return Err(GatewayError::StreamCut),
-                None => return Ok(None),
+                Some(Err(_)) => return Poll::Ready(Err(GatewayError::StreamCut)),
+                None => return Poll::Ready(Ok(None)),
             }
         }
     }

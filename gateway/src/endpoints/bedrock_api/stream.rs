@@ -4,14 +4,20 @@
 //! frames, the gateway adds an exception frame, which SDKs raise as an error. If it breaks inside a frame, the gateway
 //! closes the connection, since the client would take any other bytes for data.
 
-use std::{io, sync::Arc};
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::body::Body;
 use bedrock::eventstream::exception;
 use bytes::Bytes;
-use futures::stream;
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
+use http_body::{Body as HttpBody, Frame};
+use tokio::time::{Instant, timeout};
 
 use super::usage::Watch;
 use crate::{
@@ -20,7 +26,7 @@ use crate::{
         active_config::ActiveConfig,
         record::RequestRecord,
         state::State,
-        stream::{DRAIN, Limits},
+        stream::{DRAIN, Limits, Waits},
     },
     upstream::{
         health::Failure,
@@ -43,8 +49,9 @@ struct Stream {
     target: Arc<Target>,
     began: Instant,
     request_id: Option<String>,
-    cut: CancellationToken,
-    limits: Limits,
+    waits: Waits,
+    /// The error that ends the stream after the last bytes.
+    failure: Option<GatewayError>,
     ended: bool,
 }
 
@@ -56,6 +63,7 @@ pub(super) fn forward(
     (target, began): (Arc<Target>, Instant),
     record: RequestRecord,
 ) -> Body {
+    let limits = Limits::new(active, began);
     let stream = Stream {
         request_id: frames.request_id(),
         raw: frames.into_raw(),
@@ -63,15 +71,28 @@ pub(super) fn forward(
         record,
         target,
         began,
-        cut: state.cut().clone(),
-        limits: Limits::new(active, began),
+        // AWS's format has no keep-alives.
+        waits: Waits::new(state.cut().clone(), Duration::MAX, limits),
+        failure: None,
         ended: false,
     };
-    let forward = Forward(Some(Box::new(stream)));
-    Body::from_stream(stream::unfold(forward, |mut forward| async move {
-        let bytes = forward.0.as_mut()?.next().await?;
-        Some((bytes, forward))
-    }))
+    Body::new(Forward(Some(Box::new(stream))))
+}
+
+impl HttpBody for Forward {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Some(stream) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let next = stream.poll_next(cx);
+        next.map(|bytes| bytes.map(|bytes| bytes.map(Frame::data)))
+    }
 }
 
 impl Drop for Forward {
@@ -89,28 +110,28 @@ impl Drop for Forward {
 
 impl Stream {
     async fn drain(&mut self) {
-        while let Ok(Some(bytes)) = self.raw.next().await {
+        while let Ok(Some(bytes)) = poll_fn(|cx| self.raw.poll_next(cx)).await {
             self.watch.scan(&bytes);
         }
     }
 
-    async fn next(&mut self) -> Option<Result<Bytes, io::Error>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if self.ended {
-            return None;
+            return Poll::Ready(None);
         }
-        let left = match self.limits.left(Instant::now()) {
-            Ok(left) => left,
-            Err(error) => return self.fail(&error),
+        if let Some(failure) = self.failure.take() {
+            return Poll::Ready(self.fail(&failure));
+        }
+        let next = match self.raw.poll_next(cx) {
+            Poll::Ready(next) => next,
+            Poll::Pending => match self.waits.poll_silence(cx) {
+                Poll::Ready(Err(error)) => Err(error),
+                Poll::Ready(Ok(())) | Poll::Pending => return Poll::Pending,
+            },
         };
-        let silence = sleep_until(Instant::now() + left);
-        let next = tokio::select! {
-            biased;
-            next = self.raw.next() => next,
-            () = self.cut.cancelled() => Err(GatewayError::ShuttingDown),
-            () = silence => Err(self.limits.error(Instant::now())),
-        };
-        match next {
+        Poll::Ready(match next {
             Ok(Some(bytes)) => {
+                self.failure = self.waits.received().err();
                 self.watch.scan(&bytes);
                 self.record.first_byte();
                 Some(Ok(bytes))
@@ -121,7 +142,7 @@ impl Stream {
             }
             Ok(None) => self.fail(&GatewayError::StreamCut),
             Err(error) => self.fail(&error),
-        }
+        })
     }
 
     /// Ends the stream with an error that the client cannot mistake for data.

@@ -1,12 +1,19 @@
 //! Timeouts of streamed responses.
 
-use std::{pin::Pin, time::Duration};
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
-    http::error::{GatewayError, Result},
+    http::{
+        error::{GatewayError, Result},
+        rare::Rare,
+    },
     pipeline::active_config::ActiveConfig,
 };
 
@@ -20,9 +27,15 @@ pub(crate) struct Limits {
 }
 
 /// What ends the wait for data. Kept for the whole stream, since a timer for each event costs more than the event.
-pub(super) struct Waits {
-    pub(super) cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    pub(super) timer: Pin<Box<Sleep>>,
+pub(crate) struct Waits {
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    timer: Pin<Box<Sleep>>,
+    rare: Rare,
+    silence: Silence,
+}
+
+/// The time since the last data.
+struct Silence {
     ping: Duration,
     limits: Limits,
     /// Time of the last data.
@@ -67,16 +80,20 @@ impl Limits {
 }
 
 impl Waits {
-    pub(super) fn new(cut: CancellationToken, ping: Duration, limits: Limits) -> Self {
+    /// Keep-alives are due after each `ping`.
+    pub(crate) fn new(cut: CancellationToken, ping: Duration, limits: Limits) -> Self {
         let now = Instant::now();
         let left = limits.left(now).unwrap_or_default();
         Self {
             cut: Box::pin(cut.cancelled_owned()),
             timer: Box::pin(sleep(ping.min(left))),
-            ping,
-            limits,
-            last: now,
-            sent: now,
+            rare: Rare::new(),
+            silence: Silence {
+                ping,
+                limits,
+                last: now,
+                sent: now,
+            },
         }
     }
 
@@ -84,33 +101,57 @@ impl Waits {
     ///
     /// # Errors
     /// When the response has taken too long.
-    pub(super) fn received(&mut self) -> Result<()> {
-        self.last = Instant::now();
-        self.sent = self.last;
-        self.limits.left(self.last).map(|_| ())
+    pub(crate) fn received(&mut self) -> Result<()> {
+        let now = Instant::now();
+        self.silence.last = now;
+        self.silence.sent = now;
+        self.silence.limits.left(now).map(|_| ())
     }
 
-    /// Whether a keep-alive is due at the end of the timer, which is set again.
+    /// Waits until a keep-alive is due.
     ///
     /// # Errors
-    /// When the stream has been silent for too long.
-    pub(super) fn is_silent(&mut self) -> Result<bool> {
-        let now = Instant::now();
+    /// When the server shuts down, the stream has been silent for too long, or the response has taken too long.
+    pub(crate) fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Self {
+            cut,
+            timer,
+            rare,
+            silence,
+        } = self;
+        rare.poll(cx, |cx| {
+            if cut.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(GatewayError::ShuttingDown));
+            }
+            loop {
+                ready!(timer.as_mut().poll(cx));
+                let (is_due, next) = silence.end(Instant::now())?;
+                timer.as_mut().reset(next);
+                if is_due {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        })
+    }
+}
+
+impl Silence {
+    /// Whether a keep-alive is due at the end of the timer, and the next end.
+    ///
+    /// # Errors
+    /// When the stream has been silent for too long, or the response has taken too long.
+    fn end(&mut self, now: Instant) -> Result<(bool, Instant)> {
         let left = self.limits.left(now)?;
-        if now.duration_since(self.last) >= self.limits.idle {
+        let silent = now.duration_since(self.last);
+        if silent >= self.limits.idle {
             return Err(self.limits.error(now));
         }
         let is_due = now.duration_since(self.sent) >= self.ping;
         if is_due {
             self.sent = now;
         }
-        let silent = now.duration_since(self.sent);
-        let idle = self.limits.idle;
-        let left = left.min(idle.saturating_sub(now.duration_since(self.last)));
-        let wait = left.min(self.ping.saturating_sub(silent));
-        self.timer
-            .as_mut()
-            .reset(now.checked_add(wait).unwrap_or(now));
-        Ok(is_due)
+        let left = left.min(self.limits.idle.saturating_sub(silent));
+        let until_ping = self.ping.saturating_sub(now.duration_since(self.sent));
+        Ok((is_due, now.checked_add(left.min(until_ping)).unwrap_or(now)))
     }
 }
