@@ -11,23 +11,12 @@ mod failures;
 mod guarded_io;
 mod listener;
 mod overhead;
+mod protocol;
 mod reload;
 pub(crate) mod router;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
-};
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -37,10 +26,10 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use self::{
     admin::admin,
-    connections::{Client, Connections, Place},
+    connections::Connections,
     failures::Failures,
-    guarded_io::Guarded,
     listener::Listener,
+    protocol::{Shutdown, serve_connection},
     router::App,
 };
 use crate::{
@@ -49,9 +38,6 @@ use crate::{
     pipeline::{load_error::LoadError, state::State},
 };
 
-/// Interval of pings to HTTP/2 clients, and time in which they must respond.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time in which cut streams must send their last event.
@@ -188,7 +174,7 @@ impl Server {
             let connections = Connections::new(connections::MAX_ADMIN);
             let port = Port::new(app, connections, &state);
             tokio::spawn(async move {
-                let graceful = GracefulShutdown::new();
+                let graceful = Shutdown::new();
                 accept(&listener, &port, &graceful, || None).await;
             })
         });
@@ -198,7 +184,7 @@ impl Server {
         let by_socket = App::api(state.clone(), true);
         let on_socket = Port::new(by_socket, Arc::clone(&connections), &state);
         let on_tcp = Port::new(App::api(state.clone(), false), connections, &state);
-        let graceful = GracefulShutdown::new();
+        let graceful = Shutdown::new();
         let tls = || state.active().tls.clone();
         tokio::select! {
             () = accept(&listener, &on_tcp, &graceful, tls) => {}
@@ -248,7 +234,7 @@ impl Server {
 }
 
 /// Waits for open requests, then for cut streams.
-async fn finish(state: &State, graceful: GracefulShutdown, timeout: Duration) -> Drained {
+async fn finish(state: &State, graceful: Shutdown, timeout: Duration) -> Drained {
     let all = graceful.shutdown();
     tokio::pin!(all);
     if tokio::time::timeout(timeout, &mut all).await.is_ok() {
@@ -295,7 +281,7 @@ impl Port {
 async fn accept(
     listener: &impl Listener,
     port: &Port,
-    graceful: &GracefulShutdown,
+    graceful: &Shutdown,
     tls: impl Fn() -> Option<Arc<ServerConfig>>,
 ) {
     loop {
@@ -305,15 +291,17 @@ async fn accept(
                     tracing::debug!("connection closed: too many connections with requests");
                     continue;
                 };
-                let (port, watcher) = (port.clone(), graceful.watcher());
+                let (port, closing) = (port.clone(), graceful.closing());
                 match tls() {
                     None => drop(tokio::spawn(measure::task(
                         Step::Server,
-                        connection(stream, address, port, place, watcher),
+                        serve_connection(stream, address, port, place, closing),
                     ))),
                     Some(config) => drop(tokio::spawn(measure::task(Step::Server, async move {
                         match handshake(stream, config).await {
-                            Ok(stream) => connection(stream, address, port, place, watcher).await,
+                            Ok(stream) => {
+                                serve_connection(stream, address, port, place, closing).await;
+                            }
                             // A client that does not trust the certificate, or uses plain HTTP.
                             Err(error) => tracing::debug!(%error, "TLS handshake failed"),
                         }
@@ -334,45 +322,6 @@ where
 {
     let accepting = TlsAcceptor::from(config).accept(stream);
     tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting).await?
-}
-
-async fn connection<S>(
-    stream: S,
-    address: Option<IpAddr>,
-    port: Port,
-    place: Place,
-    watcher: Watcher,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let settings = port.state.settings();
-    let keep_alive = port.state.active().config.limits.keep_alive_seconds;
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        // From the end of a response to the end of the next request's headers.
-        .header_read_timeout(Duration::from_secs(keep_alive));
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT);
-    let stream = Guarded::new(stream, settings.detect_timeout, settings.write_timeout);
-    let failures = port.failures;
-    let service = place.service(port.app, Client { address, failures });
-    let connection = builder
-        .serve_connection(TokioIo::new(stream), service)
-        .into_owned();
-    tokio::select! {
-        ended = watcher.watch(connection) => {
-            if let Err(error) = ended {
-                // Usually a client that disconnected.
-                tracing::debug!(error, "connection ended early");
-            }
-        }
-        () = place.closing() => {}
-    }
 }
 
 fn log_start(state: &State, address: SocketAddr) {

@@ -1,6 +1,8 @@
 //! A connection that ends when its client says nothing at the start, or reads nothing while there is something to write, and
 //! whose frames without a request are limited.
 //!
+//! The protocol is found here and not by `hyper-util`, whose way makes hyper double the buffer of each connection.
+//!
 //! hyper has no timer before it knows the protocol, none for writes, and no limit for frames such as PING.
 //! <https://github.com/hyperium/hyper/issues/3756>
 
@@ -11,8 +13,9 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep, sleep_until},
 };
 
@@ -27,6 +30,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) struct Guarded<S> {
     inner: S,
     protocol: Protocol,
+    /// What showed the protocol and is to be read again.
+    shown: Bytes,
     write: Duration,
     /// Runs while a write makes no progress.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -105,6 +110,7 @@ impl<S> Guarded<S> {
                 deadline: Box::pin(sleep(detect)),
                 matched: 0,
             },
+            shown: Bytes::new(),
             write,
             stalled: None,
         }
@@ -133,27 +139,63 @@ impl<S> Guarded<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Guarded<S> {
+    /// Waits until the client has shown its protocol; whether it is HTTP/2. What it sent is read again.
+    ///
+    /// # Errors
+    /// When the client says nothing in time, or the connection fails.
+    pub(super) async fn is_http2(&mut self) -> io::Result<bool> {
+        let mut buffer = [0; PREFACE.len()];
+        let mut shown: usize = 0;
+        while matches!(self.protocol, Protocol::Unknown { .. }) {
+            let rest = buffer.get_mut(shown..).unwrap_or_default();
+            shown = shown.saturating_add(self.read(rest).await?);
+        }
+        self.shown = Bytes::copy_from_slice(buffer.get(..shown).unwrap_or_default());
+        Ok(matches!(self.protocol, Protocol::Http2 { .. }))
+    }
+
+    fn poll_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.protocol.poll_budget(cx));
+        let before = buffer.filled().len();
+        let read = measure::step(Step::ReceiveRequest, || {
+            Pin::new(&mut self.inner).poll_read(cx, buffer)
+        });
+        if read.is_ready() {
+            let new = buffer.filled().get(before..).unwrap_or_default();
+            self.protocol.read(new);
+        } else if let Protocol::Unknown { deadline, .. } = &mut self.protocol {
+            ready!(deadline.as_mut().poll(cx));
+            self.protocol = Protocol::Http1;
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(self.protocol.poll_budget(cx));
-        let before = buffer.filled().len();
-        let this = &mut *self;
-        let read = measure::step(Step::ReceiveRequest, || {
-            Pin::new(&mut this.inner).poll_read(cx, buffer)
-        });
-        if read.is_ready() {
-            let new = buffer.filled().get(before..).unwrap_or_default();
-            this.protocol.read(new);
-        } else if let Protocol::Unknown { deadline, .. } = &mut this.protocol {
-            ready!(deadline.as_mut().poll(cx));
-            this.protocol = Protocol::Http1;
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        if self.shown.is_empty() {
+            return self.poll_received(cx, buffer);
         }
-        read
+        let again = self.shown.len().min(buffer.remaining());
+        buffer.put_slice(&self.shown.split_to(again));
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        // In the same read, because hyper doubles its buffer for another one.
+        match self.poll_received(cx, buffer) {
+            Poll::Pending => Poll::Ready(Ok(())),
+            ready @ Poll::Ready(_) => ready,
+        }
     }
 }
 
@@ -231,6 +273,64 @@ mod tests {
             let silent = tokio::time::timeout(DETECT * 100, reading).await;
             assert!(silent.is_err(), "{first:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_protocol_is_known_however_slowly_it_arrives_and_is_read_again() {
+        let request = b"POST / HTTP/1.1\r\n\r\n";
+        let settings = [PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+        for (sent, is_http2) in [
+            (&request[..], false),
+            (b"PRI * HTTP/1.1\r\n\r\n", false),
+            (b"PRI", false),
+            (b"", false),
+            (PREFACE, true),
+            (&settings, true),
+        ] {
+            for pause in [Duration::ZERO, Duration::from_millis(100)] {
+                let (mut client, server) = duplex(100);
+                let mut server = Guarded::new(server, DETECT, WRITE);
+                let bytes = sent.to_vec();
+                let sending = tokio::spawn(async move {
+                    for part in bytes.chunks(if pause.is_zero() { 100 } else { 1 }) {
+                        client.write_all(part).await.unwrap();
+                        // sleep: a client that sends byte by byte, in virtual time.
+                        tokio::time::sleep(pause).await;
+                    }
+                });
+                assert_eq!(server.is_http2().await.unwrap(), is_http2, "{sent:?}");
+                let mut all = Vec::new();
+                server.read_to_end(&mut all).await.unwrap();
+                sending.await.unwrap();
+                assert_eq!(all, sent);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_showed_the_protocol_and_what_follows_are_one_read() {
+        let (mut client, server) = duplex(100);
+        let mut server = Guarded::new(server, DETECT, WRITE);
+        client
+            .write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\n")
+            .await
+            .unwrap();
+        assert!(!server.is_http2().await.unwrap());
+        let mut buffer = [0; 100];
+        assert_eq!(server.read(&mut buffer).await.unwrap(), 34);
+        client.write_all(b"\r\n").await.unwrap();
+        assert_eq!(server.read(&mut buffer).await.unwrap(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_the_wait_for_the_protocol() {
+        let (mut client, server) = duplex(100);
+        let mut server = Guarded::new(server, DETECT, WRITE);
+        client.write_all(b"PRI * HT").await.unwrap();
+        let started = Instant::now();
+        let error = server.is_http2().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(started.elapsed(), DETECT);
     }
 
     #[tokio::test(start_paused = true)]
