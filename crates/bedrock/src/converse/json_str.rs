@@ -12,6 +12,11 @@ use serde_json::value::RawValue;
 pub struct JsonStr<'a>(&'a str);
 
 impl<'a> JsonStr<'a> {
+    /// The literal must be valid.
+    pub(super) const fn of_literal(literal: &'a str) -> Self {
+        Self(literal)
+    }
+
     /// The literal with its quotes; it contains no raw control characters and therefore no line breaks.
     pub const fn as_json(self) -> &'a str {
         self.0

@@ -3,6 +3,8 @@
 //! [`crate::eventstream`] decodes frames; this module decodes their payloads. Unknown events and fields are
 //! ignored: Bedrock pads every event with a field `p`.
 
+mod plain;
+
 use std::borrow::Cow;
 
 use serde::Deserialize;
@@ -188,7 +190,9 @@ impl<'a> StreamEvent<'a> {
         let event = match event_type {
             "messageStart" => return Ok(Self::MessageStart),
             "contentBlockStart" => from_json(payload).map(Self::ContentBlockStart),
-            "contentBlockDelta" => from_json(payload).map(Self::ContentBlockDelta),
+            "contentBlockDelta" => plain::text_delta(payload)
+                .map_or_else(|| from_json(payload), Ok)
+                .map(Self::ContentBlockDelta),
             "contentBlockStop" => {
                 from_json::<BlockStop>(payload).map(|stop| Self::ContentBlockStop {
                     index: stop.content_block_index,
