@@ -4,6 +4,10 @@
 //! and arguments reach the model byte for byte. Decoding takes members out of an object; the members that remain are
 //! unknown fields.
 
+mod reader;
+#[cfg(test)]
+mod tests;
+
 use std::{borrow::Cow, cell::Cell, fmt};
 
 use serde::{
@@ -199,8 +203,10 @@ impl<'a> Object<'a> {
     /// When the body is not a JSON object.
     pub(crate) fn from_body(body: &'a [u8]) -> Result<Self, RequestError> {
         // The encoding is checked at once; serde would check each string.
-        let json = simdutf8::basic::from_utf8(body)
-            .map_or_else(|_| serde_json::from_slice(body), serde_json::from_str);
+        let json = match simdutf8::basic::from_utf8(body) {
+            Ok(text) => reader::read(text).map_or_else(|| serde_json::from_str(text), Ok),
+            Err(_) => serde_json::from_slice(body),
+        };
         match json.map_err(|error| RequestError::not_json(&error))? {
             Json::Object(members) => Ok(members),
             _ => Err(RequestError::no_object()),
@@ -352,22 +358,31 @@ impl<'de> Visitor<'de> for JsonVisitor<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
         while let Some(CowKey(key)) = access.next_key()? {
-            let arguments = key == ARGUMENTS;
-            let value = if arguments || VERBATIM.contains(&key.as_ref()) {
+            let value = if is_verbatim(&key) {
                 let raw = access.next_value::<&'de RawValue>()?;
-                if raw.get() == "null" {
-                    Json::Null
-                } else if arguments && !raw.get().starts_with('{') {
-                    serde_json::from_str(raw.get()).map_err(A::Error::custom)?
-                } else {
-                    Json::Raw(raw)
-                }
+                verbatim(&key, raw).map_err(A::Error::custom)?
             } else {
                 access.next_value_seed(self)?
             };
             members.push((key, value));
         }
         Ok(Json::Object(Object(members)))
+    }
+}
+
+/// Whether the value of a member may stay raw text.
+fn is_verbatim(key: &str) -> bool {
+    key == ARGUMENTS || VERBATIM.contains(&key)
+}
+
+/// The value of such a member.
+fn verbatim<'a>(key: &str, raw: &'a RawValue) -> serde_json::Result<Json<'a>> {
+    if raw.get() == "null" {
+        Ok(Json::Null)
+    } else if key == ARGUMENTS && !raw.get().starts_with('{') {
+        serde_json::from_str(raw.get())
+    } else {
+        Ok(Json::Raw(raw))
     }
 }
 
@@ -418,81 +433,6 @@ impl Serialize for Json<'_> {
                 map.end()
             }
             Self::Raw(raw) => raw.serialize(serializer),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_body_with_too_many_values_is_rejected() {
-        let most = usize::try_from(MAX_VALUES).unwrap();
-        // The object and the list count, too.
-        let body = |items: usize| format!(r#"{{"a":[{}1]}}"#, "1,".repeat(items - 1));
-        assert!(Object::from_body(body(most - 2).as_bytes()).is_ok());
-        let error = Object::from_body(body(most - 1).as_bytes()).unwrap_err();
-        assert!(
-            error.message.contains("more than 1000000 values"),
-            "{}",
-            error.message
-        );
-        assert_eq!(error.code, "invalid_json");
-    }
-
-    #[test]
-    fn strings_without_escapes_are_borrowed_and_schemas_stay_raw() {
-        let body = r#"{"a":"plain","b":"esc\naped","parameters":{ "z": 1.0, "a": 123456789012345678901234567890 }}"#;
-        let json: Json<'_> = serde_json::from_str(body).unwrap();
-        let mut object = json.object(&FieldPath::Root).unwrap();
-        assert!(matches!(
-            object.take("a"),
-            Some(Json::String(Cow::Borrowed("plain")))
-        ));
-        assert!(matches!(
-            object.take("b"),
-            Some(Json::String(Cow::Owned(_)))
-        ));
-        let Some(Json::Raw(raw)) = object.take("parameters") else {
-            panic!("parameters should be raw")
-        };
-        assert_eq!(
-            raw.get(),
-            r#"{ "z": 1.0, "a": 123456789012345678901234567890 }"#
-        );
-        assert_eq!(object.rest().count(), 0);
-    }
-
-    #[test]
-    fn paths_use_dots_and_brackets() {
-        let (messages, parts) = (FieldPath::Root.key("messages").to_string(), 3);
-        let root = FieldPath::Root;
-        let at = root.key("messages");
-        let at = at.index(2);
-        let at = at.key("content");
-        assert_eq!(messages, "messages");
-        assert_eq!(at.index(parts).to_string(), "messages[2].content[3]");
-    }
-
-    #[test]
-    fn the_last_of_two_equal_members_counts() {
-        let json: Json<'_> = serde_json::from_str(r#"{"a":1,"a":2}"#).unwrap();
-        let value = json.object(&FieldPath::Root).unwrap().take("a").unwrap();
-        assert_eq!(value.whole(&FieldPath::Root).unwrap(), 2);
-    }
-
-    #[test]
-    fn whole_numbers_may_have_a_decimal_point() {
-        for (text, expected) in [
-            ("5", Some(5)),
-            ("5.0", Some(5)),
-            ("5.5", None),
-            ("-1", None),
-            ("1e3", Some(1000)),
-        ] {
-            let json: Json<'_> = serde_json::from_str(text).unwrap();
-            assert_eq!(json.whole(&FieldPath::Root).ok(), expected, "{text}");
         }
     }
 }
