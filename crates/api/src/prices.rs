@@ -11,7 +11,11 @@ mod amount;
 mod overrides;
 mod table;
 
-use std::{collections::BTreeMap, sync::LazyLock, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+    time::SystemTime,
+};
 
 use serde::de::Error as _;
 
@@ -127,7 +131,7 @@ pub struct Prices {
     retrieved: String,
     source: String,
     /// By model without the prefix of an inference profile, then by scope: `default`, a prefix, or a region.
-    models: BTreeMap<String, BTreeMap<String, TierPrices>>,
+    models: BTreeMap<String, BTreeMap<String, Arc<TierPrices>>>,
     /// Overrides by model id as configured.
     own: BTreeMap<String, TierPrices>,
     guardrail: GuardrailPrice,
@@ -330,7 +334,7 @@ impl Prices {
         self.models.iter().map(|(id, scopes)| {
             let scopes = scopes
                 .iter()
-                .map(|(scope, prices)| (scope.as_str(), prices));
+                .map(|(scope, prices)| (scope.as_str(), &**prices));
             (id.as_str(), scopes)
         })
     }
@@ -415,16 +419,21 @@ impl GuardrailPrice {
 
 /// The prices of a model in the scope of a profile, or of its own id in a region.
 fn scoped<'a>(
-    scopes: &'a BTreeMap<String, TierPrices>,
+    scopes: &'a BTreeMap<String, Arc<TierPrices>>,
     prefix: Option<&str>,
     region: &str,
 ) -> Option<&'a TierPrices> {
     let is_commercial = region
         .parse::<crate::Region>()
         .is_ok_and(|region| region.partition() == Partition::Aws);
-    let default = || scopes.get(DEFAULT).filter(|_| is_commercial);
+    let default = || {
+        scopes
+            .get(DEFAULT)
+            .filter(|_| is_commercial)
+            .map(AsRef::as_ref)
+    };
     let Some(prefix) = prefix else {
-        return scopes.get(region).or_else(default);
+        return scopes.get(region).map(AsRef::as_ref).or_else(default);
     };
     if let Some(found) = scopes.get(prefix) {
         return Some(found);
@@ -438,9 +447,9 @@ fn scoped<'a>(
     let mut areas = scopes
         .iter()
         .filter(|(scope, _)| area(scope) && *scope != GLOBAL && *scope != GOV)
-        .map(|(_, prices)| prices);
+        .map(|(_, prices)| &**prices);
     let Some(first) = areas.next() else {
-        return scopes.get(region).or_else(default);
+        return scopes.get(region).map(AsRef::as_ref).or_else(default);
     };
     areas.all(|other| other == first).then_some(first)
 }

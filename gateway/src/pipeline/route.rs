@@ -38,7 +38,7 @@ pub(crate) struct Routes {
     allow: Vec<String>,
     /// Targets of models that a pattern allows, by the model.
     kept: RwLock<HashMap<String, Arc<Target>>>,
-    families: FamilyTable,
+    families: Arc<FamilyTable>,
     prices: Cow<'static, Prices>,
     region: Region,
     endpoints: Endpoints,

@@ -1,6 +1,6 @@
 //! Prices that differ from the built-in table; see [`config::Prices`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     AmountError, Price, Prices, Rates, TierPrices,
@@ -90,7 +90,7 @@ impl Prices {
         }
         for (foundation, prefix, prices) in of_profiles {
             if let Some((scopes, prices)) = changed.models.get_mut(foundation).zip(prices) {
-                scopes.insert(prefix.to_owned(), prices);
+                scopes.insert(prefix.to_owned(), Arc::new(prices));
             }
         }
         Ok(changed)
@@ -100,10 +100,16 @@ impl Prices {
 /// A region whose own prices do not matter: the price of a profile depends on its prefix.
 const ANY_COMMERCIAL_REGION: &str = "us-east-1";
 
-fn discounted(scopes: &BTreeMap<String, TierPrices>, pays: u64) -> BTreeMap<String, TierPrices> {
+fn discounted(
+    scopes: &BTreeMap<String, Arc<TierPrices>>,
+    pays: u64,
+) -> BTreeMap<String, Arc<TierPrices>> {
     let scopes = scopes.iter();
     scopes
-        .map(|(scope, prices)| (scope.clone(), prices.map(|price| share(price, pays))))
+        .map(|(scope, prices)| {
+            let prices = prices.map(|price| share(price, pays));
+            (scope.clone(), Arc::new(prices))
+        })
         .collect()
 }
 

@@ -1,6 +1,6 @@
 //! The form of the built-in table, and of a price in it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Deserializer, de::Error};
 
@@ -144,12 +144,12 @@ impl TryFrom<Table> for Prices {
                 let others = others
                     .into_iter()
                     .filter_map(|(tier, price)| Some((tier, price?.into())));
-                let prices = TierPrices {
+                let prices = Arc::new(TierPrices {
                     standard: row.standard.into(),
                     others: others.collect(),
-                };
+                });
                 for scope in row.r#for {
-                    scopes.insert(scope, prices.clone());
+                    scopes.insert(scope, Arc::clone(&prices));
                 }
             }
             (id, scopes)

@@ -94,8 +94,12 @@ impl FamilyTable {
     ///
     /// # Errors
     /// When a field is unknown or has the wrong type; the error names it.
-    pub fn with_overrides(overrides: &BTreeMap<String, Value>) -> Result<Self, FamilyError> {
-        let mut table = (*Self::builtin()).clone();
+    pub fn with_overrides(overrides: &BTreeMap<String, Value>) -> Result<Arc<Self>, FamilyError> {
+        let builtin = Self::builtin();
+        if overrides.is_empty() {
+            return Ok(builtin);
+        }
+        let mut table = (*builtin).clone();
         let mut first = Vec::new();
         for (key, value) in overrides {
             let Value::Object(given) = value else {
@@ -143,7 +147,7 @@ impl FamilyTable {
         }
         first.append(&mut table.families);
         table.families = first;
-        Ok(table)
+        Ok(Arc::new(table))
     }
 
     /// The capabilities of a model, given by id, profile id or ARN; `base_model` is the configured base model of an ARN.

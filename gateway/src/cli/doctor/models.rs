@@ -113,7 +113,7 @@ pub(super) fn to_check(
         }
     };
     for id in more {
-        let mantle = mantle(families.as_ref(), id, None, None);
+        let mantle = mantle(families.as_deref(), id, None, None);
         add(id, id, region, None, mantle);
     }
     for model in &config.models {
@@ -128,7 +128,7 @@ pub(super) fn to_check(
         {
             let region = own.as_ref().unwrap_or(region);
             let chosen = api.map(crate::pipeline::route::api);
-            let mantle = mantle(families.as_ref(), model_id, base_model.as_deref(), chosen);
+            let mantle = mantle(families.as_deref(), model_id, base_model.as_deref(), chosen);
             add(&model.name, model_id, region, assume_role.as_ref(), mantle);
         }
     }

@@ -76,7 +76,7 @@ fn base_model_of_the_configuration_determines_the_family() {
 }
 
 #[track_caller]
-fn overridden(yaml: &str) -> Result<FamilyTable, FamilyError> {
+fn overridden(yaml: &str) -> Result<Arc<FamilyTable>, FamilyError> {
     let overrides: BTreeMap<String, Value> =
         serde_yaml::from_str(yaml).unwrap_or_else(|error| panic!("{yaml}: {error}"));
     FamilyTable::with_overrides(&overrides)
