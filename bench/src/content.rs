@@ -10,7 +10,10 @@ use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::scenario::{Handling, Mode, Size};
+use crate::{
+    agent,
+    scenario::{Handling, Mode, Scenario, Size},
+};
 
 /// Number of different responses.
 pub(crate) const CASES: usize = 16;
@@ -19,6 +22,8 @@ pub(crate) const MODEL_IDS: [&str; 2] = [
     "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
     "openai.gpt-oss-120b-1:0",
 ];
+/// Model id in Bedrock of [`crate::scenario::NOVA`].
+pub(crate) const NOVA_ID: &str = "us.amazon.nova-pro-v1:0";
 /// The model in responses of Chat Completions.
 const MODEL: &str = Handling::Translated.model();
 /// Deltas of a streamed response.
@@ -94,7 +99,8 @@ fn case(number: usize) -> Case {
 }
 
 /// The body of a client's request.
-pub(crate) fn request(case: &Case, size: Size, mode: Mode, handling: Handling) -> Bytes {
+pub(crate) fn request(case: &Case, scenario: &Scenario) -> Bytes {
+    let Scenario { size, mode, .. } = *scenario;
     let marker = format!(
         "[[case {:02}{}{}]]",
         case.number,
@@ -116,8 +122,12 @@ pub(crate) fn request(case: &Case, size: Size, mode: Mode, handling: Handling) -
             {"type": "text", "text": format!("{marker} What is this?")},
             {"type": "image_url", "image_url": {"url": IMAGE}},
         ]})),
+        Size::Tools => {
+            let body = agent::request(case, scenario.api, scenario.model(), &marker, mode);
+            return Bytes::from(body.to_string());
+        }
     }
-    let mut body = json!({"model": handling.model(), "messages": messages, "max_tokens": 500, "temperature": 0.5});
+    let mut body = json!({"model": scenario.model(), "messages": messages, "max_tokens": 500, "temperature": 0.5});
     if mode != Mode::Whole
         && let Some(members) = body.as_object_mut()
     {
@@ -129,7 +139,7 @@ pub(crate) fn request(case: &Case, size: Size, mode: Mode, handling: Handling) -
 }
 
 /// Text of about this number of bytes.
-fn filler(bytes: usize, seed: usize) -> String {
+pub(crate) fn filler(bytes: usize, seed: usize) -> String {
     let mut text = String::with_capacity(bytes + 16);
     for word in WORDS.iter().cycle().skip(seed % WORDS.len()) {
         if text.len() >= bytes {
@@ -173,6 +183,8 @@ pub(crate) struct Responses {
     pub(crate) chat: Bytes,
     /// Server-sent events of Chat Completions, in as many pieces as the frames.
     pub(crate) chat_stream: Vec<Bytes>,
+    /// For requests with tools.
+    pub(crate) agent: agent::Responses,
 }
 
 impl Responses {
@@ -182,6 +194,7 @@ impl Responses {
             converse_stream: converse_stream(case)?,
             chat: Bytes::from(chat(case).to_string()),
             chat_stream: chat_stream(case),
+            agent: agent::Responses::new(case)?,
         })
     }
 }
@@ -195,7 +208,7 @@ fn converse(case: &Case) -> Value {
     })
 }
 
-fn converse_usage(case: &Case) -> Value {
+pub(crate) fn converse_usage(case: &Case) -> Value {
     json!({
         "inputTokens": case.input_tokens,
         "outputTokens": case.output_tokens,
@@ -233,7 +246,7 @@ fn converse_stream(case: &Case) -> Result<Vec<Bytes>> {
     Ok(pieces)
 }
 
-fn frame(event_type: &'static str, payload: &Value) -> Result<Bytes> {
+pub(crate) fn frame(event_type: &'static str, payload: &Value) -> Result<Bytes> {
     let text = |text: &'static str| HeaderValue::String(text.into());
     let message = Message::new(Bytes::from(payload.to_string()))
         .add_header(Header::new(":event-type", text(event_type)))
@@ -309,19 +322,19 @@ fn chat_stream(case: &Case) -> Vec<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::{ALL, options};
 
     #[test]
     fn every_request_is_recognised_by_its_beginning() {
         for case in cases() {
-            for size in [Size::Short, Size::Conversation, Size::Image] {
-                for mode in [Mode::Whole, Mode::Burst, Mode::Slow] {
-                    let body = request(&case, size, mode, Handling::Translated);
-                    assert_eq!(
-                        marked(&body[..MARKER_WITHIN.min(body.len())]),
-                        Some((case.number, size, mode))
-                    );
-                    assert!(body.len() >= size.at_least(), "{} bytes", body.len());
-                }
+            for scenario in ALL.into_iter().chain(options()) {
+                let body = request(&case, &scenario);
+                assert_eq!(
+                    marked(&body[..MARKER_WITHIN]),
+                    Some((case.number, scenario.size, scenario.mode))
+                );
+                let least = scenario.size.at_least();
+                assert!(body.len() >= least, "{} bytes", body.len());
             }
         }
     }

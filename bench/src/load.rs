@@ -27,14 +27,14 @@ use tokio::{
 };
 
 use crate::{
+    agent,
     content::{Case, request},
     process::Process,
     response::{StreamCheck, check},
-    scenario::{Mode, Scenario},
+    scenario::{Mode, Scenario, Size},
     steps::Sums,
 };
 
-const PATH: &str = "/v1/chat/completions";
 const WARMING_UP: u8 = 0;
 const MEASURING: u8 = 1;
 const OVER: u8 = 2;
@@ -76,7 +76,8 @@ struct Shared {
     headers: HeaderMap,
     /// Names of the model in responses.
     models: Vec<&'static str>,
-    mode: Mode,
+    scenario: Scenario,
+    path: String,
     cases: Arc<[Case]>,
     bodies: Vec<Bytes>,
 }
@@ -116,12 +117,10 @@ pub(crate) async fn run(
             .context("the address is not a valid header value")?,
         headers,
         models: target.models().to_vec(),
-        mode: scenario.mode,
+        scenario: *scenario,
+        path: scenario.path(),
         cases: Arc::clone(cases),
-        bodies: cases
-            .iter()
-            .map(|case| request(case, scenario.size, scenario.mode, scenario.handling))
-            .collect(),
+        bodies: cases.iter().map(|case| request(case, scenario)).collect(),
     });
     let mut clients = JoinSet::new();
     for number in 0..scenario.clients {
@@ -197,7 +196,7 @@ async fn ask(
     body: &Bytes,
     seen: &mut Seen,
 ) -> Result<()> {
-    let mut request = Request::post(PATH)
+    let mut request = Request::post(&shared.path)
         .header(header::HOST, &shared.host)
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(body.clone()))
@@ -211,14 +210,18 @@ async fn ask(
         .send_request(request)
         .await
         .context("no response received")?;
-    if shared.mode == Mode::Whole {
+    if shared.scenario.mode == Mode::Whole {
         let (status, body) = whole(response).await?;
         ensure!(
             status == StatusCode::OK,
             "{status}: {}",
             String::from_utf8_lossy(&body)
         );
-        check(&body, case, &shared.models)?;
+        if shared.scenario.size == Size::Tools {
+            agent::check(shared.scenario.api, Mode::Whole, &body, case)?;
+        } else {
+            check(&body, case, &shared.models)?;
+        }
         if shared.counts() {
             seen.latencies.push(started.elapsed());
         }
@@ -243,6 +246,16 @@ async fn streamed(
         let (status, body) = whole(response).await?;
         anyhow::bail!("{status}: {}", String::from_utf8_lossy(&body));
     }
+    let Scenario {
+        api, size, mode, ..
+    } = shared.scenario;
+    if size == Size::Tools {
+        let (_, body) = whole(response).await?;
+        if shared.counts() {
+            seen.latencies.push(started.elapsed());
+        }
+        return agent::check(api, mode, &body, case);
+    }
     let mut body = response.into_body();
     let mut check = StreamCheck::new(case, &shared.models);
     let mut begun = false;
@@ -258,7 +271,7 @@ async fn streamed(
             }
         }
         begun |= deltas > 0;
-        if shared.mode == Mode::Slow && shared.is_over() {
+        if mode == Mode::Slow && shared.is_over() {
             return Ok(());
         }
     }

@@ -10,9 +10,12 @@
     reason = "a command-line program talks to its user"
 )]
 
+mod agent;
+mod configuration;
 mod content;
 mod load;
 mod operator;
+mod options;
 mod peers;
 mod process;
 mod proxy;

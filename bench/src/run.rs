@@ -9,16 +9,16 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
-    content::{self, Case, MODEL_IDS},
+    configuration::{self, Feature},
+    content::{self, Case},
     load::{self, Times, Window},
-    named, peers,
+    peers,
     process::{Process, free_address},
     report::{Measured, Report},
-    scenario::{ALL, Handling, Scenario},
+    scenario::{ALL, Scenario},
     steps, table,
 };
 
@@ -37,19 +37,17 @@ const RECORDED: &str = "gateway with the recorder";
 /// Credentials, as long as real ones; the fake Bedrock does not check signatures.
 pub(crate) const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub(crate) const SECRET_ACCESS_KEY: &str = "0123456789012345678901234567890123456789";
-/// A rate limit that is never reached.
-const MANY: u64 = 1_000_000_000;
 /// Most clients of a short round.
 const QUICK_CLIENTS: usize = 32;
 /// Time for a process to settle before its memory at rest is read.
-const REST: Duration = Duration::from_millis(500);
+pub(crate) const REST: Duration = Duration::from_millis(500);
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// The program `bedrock-gateway`.
     #[arg(long, value_name = "PROGRAM")]
-    gateway: PathBuf,
+    pub(crate) gateway: PathBuf,
     /// Another build of it, measured in the same rounds.
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
@@ -59,6 +57,9 @@ pub(crate) struct Options {
     /// Measure other gateways instead, which are installed in this directory.
     #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["steps", "against", "gate", "compare", "quick"])]
     peers: Option<PathBuf>,
+    /// Measure rate limits, budgets, attribution and audit records instead, compared with the gateway without them.
+    #[arg(long = "options", conflicts_with_all = ["steps", "peers", "against", "gate", "compare"])]
+    features: bool,
     /// Number of rounds; each round measures every scenario on every target once.
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: usize,
@@ -92,6 +93,9 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     }
     if let Some(installed) = &options.peers {
         return peers::run(options, installed).await;
+    }
+    if options.features {
+        return crate::options::run(options).await;
     }
     // First: a missing file should be reported before minutes of measurements.
     let before = options.compare.as_deref().map(Report::read).transpose()?;
@@ -181,7 +185,11 @@ pub(crate) fn times(seconds: f64) -> Times {
 }
 
 /// A window without responses has no result; this is possible in a short window on a slow machine.
-fn expect_something(window: &Window, scenario: &Scenario, target: &Process) -> Result<()> {
+pub(crate) fn expect_something(
+    window: &Window,
+    scenario: &Scenario,
+    target: &Process,
+) -> Result<()> {
     ensure!(
         window.seconds < 1.0 || window.responses > 0 || window.events > 0,
         "{}: nothing came from the {} within {:.1} s",
@@ -209,22 +217,16 @@ fn role(name: &str, listen: SocketAddr) -> Result<Command> {
 }
 
 /// The file with the output of a process.
-fn log(directory: &Path, name: &str) -> PathBuf {
+pub(crate) fn log(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}.log"))
 }
 
-/// The fake Bedrock, and configurations of the gateway that send calls there.
-async fn start_upstream(directory: &Path) -> Result<Process> {
+/// The fake Bedrock.
+pub(crate) async fn start_upstream(directory: &Path) -> Result<Process> {
     let address = free_address()?;
-    let upstream = Process::start(
-        "fake Bedrock",
-        &mut role("upstream", address)?,
-        address,
-        &log(directory, "upstream"),
-    )
-    .await?;
-    write_configurations(directory, &upstream)?;
-    Ok(upstream)
+    let mut command = role("upstream", address)?;
+    let file = log(directory, "upstream");
+    Process::start("fake Bedrock", &mut command, address, &file).await
 }
 
 impl Targets {
@@ -249,6 +251,7 @@ impl Targets {
         directory: &Path,
     ) -> Result<Self> {
         let upstream = start_upstream(directory).await?;
+        write_configurations(directory, upstream.address())?;
         let proxy = free_address()?;
         let mut command = role("proxy", proxy)?;
         command
@@ -278,6 +281,7 @@ impl Targets {
         directory: &Path,
     ) -> Result<Self> {
         let upstream = start_upstream(directory).await?;
+        write_configurations(directory, upstream.address())?;
         let document = directory.join("gateway.yaml");
         let mut measured = Vec::new();
         for (name, program) in [(GATEWAY, options.gateway.as_path()), (RECORDED, recorded)] {
@@ -312,40 +316,23 @@ impl Targets {
     }
 }
 
-/// A configuration as the operator would write it: aliases, clients with keys, and rate limits that are never reached; and one
-/// with aliases only.
-fn write_configurations(directory: &Path, upstream: &Process) -> Result<()> {
-    let keys = directory.join("keys");
-    std::fs::create_dir(&keys).context("failed to create the directory of keys")?;
-    let models = Handling::ALL.iter().zip(MODEL_IDS);
-    let models =
-        models.map(|(path, id)| json!({"name": path.model(), "targets": [{"modelId": id}]}));
-    let open = json!({
-        "region": "us-east-1",
-        "endpoints": {"bedrockRuntime": format!("http://{}", upstream.address())},
-        "models": models.collect::<Vec<_>>(),
-    });
-    let mut config = open.clone();
-    let rates =
-        json!({"requestsPerMinute": MANY, "tokensPerMinute": MANY, "concurrentRequests": MANY});
-    if let Some(members) = config.as_object_mut() {
-        members.insert("limits".to_owned(), rates.clone());
-        let clients = json!({"apiKeysDirectory": keys, "apiKeyLimits": rates});
-        members.insert("clients".to_owned(), clients);
-    }
-    let files = [
-        (keys.join("bench"), CLIENT_KEY.to_owned()),
-        (directory.join("gateway.yaml"), config.to_string()),
-        (directory.join("open.yaml"), open.to_string()),
-    ];
-    for (path, text) in files {
-        std::fs::write(&path, text).with_context(|| format!("failed to write {}", named(&path)))?;
+/// The configurations of the targets, which send calls to the fake Bedrock.
+fn write_configurations(directory: &Path, upstream: SocketAddr) -> Result<()> {
+    let everything = configuration::with(&[Feature::Limits], upstream, None, directory)?;
+    let open = configuration::open(upstream);
+    for (name, document) in [("gateway.yaml", everything), ("open.yaml", open)] {
+        configuration::write(&directory.join(name), &document.to_string())?;
     }
     Ok(())
 }
 
 /// The gateway as it runs in a pod: a document, credentials of its own, its log.
-fn gateway(program: &Path, document: &Path, listen: SocketAddr, admin: SocketAddr) -> Command {
+pub(crate) fn gateway(
+    program: &Path,
+    document: &Path,
+    listen: SocketAddr,
+    admin: SocketAddr,
+) -> Command {
     let nowhere = document.with_extension("none");
     let mut command = Command::new(program);
     command

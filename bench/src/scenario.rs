@@ -6,6 +6,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
+    pub(crate) api: Api,
     pub(crate) size: Size,
     pub(crate) mode: Mode,
     /// Clients, each with a connection of its own and one request at a time.
@@ -14,6 +15,19 @@ pub(crate) struct Scenario {
     /// The most CPU time for the gateway, in units of the proxy's. Requests per second move with the load of the machine;
     /// this figure hardly does.
     pub(crate) most_cpu: Option<f64>,
+}
+
+/// API of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Api {
+    /// OpenAI Chat Completions.
+    Chat,
+    /// Anthropic Messages.
+    Messages,
+    /// OpenAI Responses.
+    Responses,
+    /// Bedrock's own.
+    Converse,
 }
 
 /// How the gateway serves a request.
@@ -34,6 +48,8 @@ pub(crate) enum Size {
     Conversation,
     /// An image of 1 MB.
     Image,
+    /// A question of 2 KB with tools, one of which the response calls.
+    Tools,
 }
 
 /// Mode of the response.
@@ -69,10 +85,43 @@ pub(crate) const ALL: [Scenario; 9] = [
     Scenario::new("5,000 slow streams", Size::Short, Mode::Slow, 5_000),
 ];
 
+/// The scenarios of `--options`: the small ones with 32 clients, and requests of agents.
+pub(crate) fn options() -> Vec<Scenario> {
+    const CLIENTS: usize = 32;
+    let small = ALL.into_iter().filter(|one| one.clients == CLIENTS);
+    let tools = |name, mode, api, handling| Scenario {
+        api,
+        handling,
+        ..Scenario::new(name, Size::Tools, mode, CLIENTS)
+    };
+    let (whole, burst) = (Mode::Whole, Mode::Burst);
+    let (translated, forwarded) = (Handling::Translated, Handling::Forwarded);
+    small
+        .chain([
+            tools("tools", whole, Api::Chat, translated),
+            tools("tools, streams", burst, Api::Chat, translated),
+            tools("Messages", whole, Api::Messages, translated),
+            tools("Messages, streams", burst, Api::Messages, translated),
+            tools("Messages forwarded", whole, Api::Messages, forwarded),
+            tools(
+                "Messages forwarded, streams",
+                burst,
+                Api::Messages,
+                forwarded,
+            ),
+            tools("Responses", whole, Api::Responses, translated),
+            tools("Responses, streams", burst, Api::Responses, translated),
+            tools("Converse", whole, Api::Converse, forwarded),
+            tools("Converse, streams", burst, Api::Converse, forwarded),
+        ])
+        .collect()
+}
+
 impl Scenario {
     const fn new(name: &'static str, size: Size, mode: Mode, clients: usize) -> Self {
         Self {
             name,
+            api: Api::Chat,
             size,
             mode,
             clients,
@@ -91,6 +140,29 @@ impl Scenario {
         self
     }
 
+    /// The name of the model in requests: one that the gateway serves so.
+    pub(crate) const fn model(&self) -> &'static str {
+        match (self.api, self.handling) {
+            (Api::Messages, Handling::Translated) => NOVA,
+            // Messages is Claude's own protocol.
+            (Api::Messages | Api::Converse, _) => Handling::Translated.model(),
+            (Api::Chat | Api::Responses, handling) => handling.model(),
+        }
+    }
+
+    /// The path of requests.
+    pub(crate) fn path(&self) -> String {
+        match self.api {
+            Api::Chat => "/v1/chat/completions".to_owned(),
+            Api::Messages => "/v1/messages".to_owned(),
+            Api::Responses => "/v1/responses".to_owned(),
+            Api::Converse if self.mode == Mode::Whole => {
+                format!("/model/{}/converse", self.model())
+            }
+            Api::Converse => format!("/model/{}/converse-stream", self.model()),
+        }
+    }
+
     /// The counted unit: events for slow streams, responses otherwise.
     pub(crate) const fn unit(&self) -> &'static str {
         match self.mode {
@@ -101,8 +173,11 @@ impl Scenario {
     }
 }
 
+/// The name of a model that has no API with the protocol of Messages.
+pub(crate) const NOVA: &str = "nova";
+
 impl Handling {
-    /// The name of the model in requests.
+    /// The name of the model in Chat Completions.
     pub(crate) const fn model(self) -> &'static str {
         match self {
             Self::Translated => "bench",
@@ -120,6 +195,7 @@ impl Size {
             Self::Short => 2_000,
             Self::Conversation => 98_000,
             Self::Image => 1_000_000,
+            Self::Tools => 3_000,
         }
     }
 
@@ -129,11 +205,12 @@ impl Size {
             Self::Short => 's',
             Self::Conversation => 'c',
             Self::Image => 'p',
+            Self::Tools => 't',
         }
     }
 
     pub(crate) fn from_letter(letter: char) -> Option<Self> {
-        [Self::Short, Self::Conversation, Self::Image]
+        [Self::Short, Self::Conversation, Self::Image, Self::Tools]
             .into_iter()
             .find(|size| size.letter() == letter)
     }

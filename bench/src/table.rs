@@ -152,6 +152,52 @@ pub(crate) fn peers(report: &Report, names: &[&str]) -> String {
     text
 }
 
+/// CPU time with options, compared with the first of them, as Markdown.
+pub(crate) fn options(report: &Report, names: &[&str]) -> String {
+    let [base, options @ ..] = names else {
+        return String::new();
+    };
+    let mut text = format!("| CPU time | {base} | {} |\n", options.join(" | "));
+    text.push_str(&"|---".repeat(names.len().saturating_add(1)));
+    text.push_str("|\n");
+    for one in &report.scenarios {
+        let cpu = one.spread(base, |round| Some(round.cpu_seconds_per_1000? / 1e3));
+        let cpu = cpu.map_or_else(
+            || "-".to_owned(),
+            |cpu| format!("{:.1} µs", cpu.median * 1e6),
+        );
+        let more = options.iter().map(|name| {
+            let ratios = one.joined(name, base, |round| round.cpu_seconds_per_1000, ratio);
+            ratios.map_or_else(
+                || "-".to_owned(),
+                |ratios| {
+                    let percent = |ratio: f64| (ratio - 1.0) * 100.0;
+                    let [median, least, most] =
+                        [ratios.median, ratios.least, ratios.most].map(percent);
+                    format!("{median:+.1} % ({least:+.1} to {most:+.1})")
+                },
+            )
+        });
+        let more: Vec<String> = more.collect();
+        line(
+            &mut text,
+            format_args!("| {} | {cpu} | {} |", one.name, more.join(" | ")),
+        );
+    }
+    line(
+        &mut text,
+        format_args!(
+            "\n{} responses checked; {} cores for all processes; {} rounds of {} s an option; medians, and least to most of the \
+             rounds; {base}: keys, metrics, log lines",
+            report.responses(),
+            report.cores,
+            report.rounds,
+            report.seconds
+        ),
+    );
+    text
+}
+
 /// How the ratios to the proxy changed.
 pub(crate) fn change(before: &Report, now: &Report) -> String {
     let mut text = format!(
@@ -270,6 +316,16 @@ mod tests {
         ] {
             assert!(row.contains(part), "{part:?} in {row}");
         }
+    }
+
+    #[test]
+    fn options_are_shown_in_percent_of_the_first() {
+        let text = options(&report(1000), &[PROXY, GATEWAY, OPEN]);
+        let row = format!(
+            "| {} | 100.0 µs | +100.0 % (+100.0 to +100.0) | +150.0 %",
+            ALL[0].name
+        );
+        assert!(text.contains(&row), "{text}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use tokio::{
 
 use crate::{
     content::{MARKER_WITHIN, Responses, cases, marked},
-    scenario::Mode,
+    scenario::{Mode, Size},
 };
 
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
@@ -56,22 +56,25 @@ pub(crate) async fn serve(listen: SocketAddr) -> Result<()> {
 async fn response(request: Request<Incoming>, responses: &[Responses]) -> Response<Pieces> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
-    let converse = path.starts_with("/model/");
-    let Some((number, mode)) = read(body).await else {
+    let Some((number, size, mode)) = read(body).await else {
         return refuse("the request is incomplete");
     };
     let Some(response) = responses.get(number) else {
         return refuse("no such case");
     };
-    let (kind, pieces) = match (converse, mode) {
-        (true, Mode::Whole) if path.ends_with("/converse") => {
-            (JSON, vec![response.converse.clone()])
-        }
-        (true, Mode::Burst | Mode::Slow) if path.ends_with("/converse-stream") => {
-            (EVENT_STREAM, response.converse_stream.clone())
-        }
-        (false, Mode::Whole) => (JSON, vec![response.chat.clone()]),
-        (false, Mode::Burst | Mode::Slow) => (SSE, response.chat_stream.clone()),
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let whole = |body: &Bytes| (JSON, vec![body.clone()]);
+    let frames = |frames: &[Bytes]| (EVENT_STREAM, frames.to_vec());
+    let agent = &response.agent;
+    let (kind, pieces) = match (last, size == Size::Tools, mode == Mode::Whole) {
+        ("converse", false, true) => whole(&response.converse),
+        ("converse", true, true) => whole(&agent.converse),
+        ("converse-stream", false, false) => frames(&response.converse_stream),
+        ("converse-stream", true, false) => frames(&agent.converse_stream),
+        ("invoke", true, true) => whole(&agent.claude),
+        ("invoke-with-response-stream", true, false) => frames(&agent.claude_stream),
+        ("completions", false, true) => whole(&response.chat),
+        ("completions", false, false) => (SSE, response.chat_stream.clone()),
         _ => return refuse("the path does not match the request"),
     };
     let mut response = Response::new(Pieces::new(pieces, mode));
@@ -84,8 +87,8 @@ async fn response(request: Request<Incoming>, responses: &[Responses]) -> Respon
     response
 }
 
-/// The requested case and mode, if the body is complete.
-async fn read(mut body: Incoming) -> Option<(usize, Mode)> {
+/// The requested case, size and mode, if the body is complete.
+async fn read(mut body: Incoming) -> Option<(usize, Size, Mode)> {
     let mut beginning = Vec::with_capacity(MARKER_WITHIN);
     let (mut last, mut length) = (None, 0_usize);
     while let Some(frame) = body.frame().await {
@@ -96,7 +99,7 @@ async fn read(mut body: Incoming) -> Option<(usize, Mode)> {
         length = length.saturating_add(data.len());
     }
     let (number, size, mode) = marked(&beginning)?;
-    (last == Some(b'}') && length >= size.at_least()).then_some((number, mode))
+    (last == Some(b'}') && length >= size.at_least()).then_some((number, size, mode))
 }
 
 fn refuse(why: &'static str) -> Response<Pieces> {

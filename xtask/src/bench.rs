@@ -11,7 +11,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     build::{self, Profile},
@@ -21,6 +21,8 @@ use crate::{
 };
 
 const OPERATOR: &str = "bedrock-access-operator";
+/// Servers for rate limits and budgets.
+const STORES: [&str; 2] = ["valkey-server", "redis-server"];
 /// LiteLLM: the newest version whose proxy can be installed from the package index.
 const LITELLM: &str = "litellm[proxy]==1.108.7";
 const PORTKEY: &str = "@portkey-ai/gateway@1.15.2";
@@ -64,6 +66,9 @@ struct Gateway {
     /// Measure other gateways beside this one, after installing them from package registries.
     #[arg(long, conflicts_with_all = ["quick", "steps", "compare", "against", "gate"])]
     peers: bool,
+    /// Measure what rate limits, budgets, attribution and audit records cost, on every API; needs Valkey or Redis.
+    #[arg(long, conflicts_with_all = ["steps", "peers", "compare", "against", "gate"])]
+    options: bool,
     /// Fail if the CPU time of a scenario is over its goal.
     #[arg(long)]
     gate: bool,
@@ -135,11 +140,14 @@ fn build_release(console: &Console) -> Result<()> {
 
 fn gateway(console: &Console, options: &Gateway) -> Result<()> {
     if options.quick {
-        return if options.steps {
-            quick_steps(console)
-        } else {
-            quick(console)
+        return match (options.steps, options.options) {
+            (true, _) => quick_steps(console),
+            (_, true) => quick_options(console),
+            _ => quick(console),
         };
+    }
+    if options.options {
+        require_store()?;
     }
     build_release(console)?;
     let mut bench = if options.steps {
@@ -170,8 +178,10 @@ fn gateway(console: &Console, options: &Gateway) -> Result<()> {
             bench.args([name, &text]);
         }
     }
-    if options.gate {
-        bench.arg("--gate");
+    for (name, is_set) in [("--options", options.options), ("--gate", options.gate)] {
+        if is_set {
+            bench.arg(name);
+        }
     }
     let files = [
         ("--against", &options.against),
@@ -194,13 +204,38 @@ pub(crate) fn quick(console: &Console) -> Result<()> {
     })
 }
 
-/// The load of every scenario on a gateway with counters, which must be built.
-pub(crate) fn load(console: &Console) -> Result<Command> {
+/// One short round with development builds, on every API with all options, which fails if a response is wrong.
+pub(crate) fn quick_options(console: &Console) -> Result<()> {
+    build::with_bench(console)?;
+    console.step("bench: check every response with options", |step| {
+        let mut bench = run(Profile::Dev, Profile::Dev)?;
+        quiet(step, bench.args(["--quick", "--options"]))
+    })
+}
+
+/// The load of a gateway with counters, which must be built: most of it as it is measured beside the proxy, and the rest with options and on
+/// every API.
+pub(crate) fn load(console: &Console) -> Result<[Command; 2]> {
     // The speed of the load does not matter.
     build::with_bench(console)?;
-    let mut bench = run(Profile::Dev, Profile::Counting)?;
-    bench.args(["--rounds", "1", "--seconds", "3"]);
-    Ok(bench)
+    let mut measured = run(Profile::Dev, Profile::Counting)?;
+    measured.args(["--rounds", "1", "--seconds", "6"]);
+    let mut options = run(Profile::Dev, Profile::Counting)?;
+    options.args(["--options", "--rounds", "1", "--seconds", "0.5"]);
+    Ok([measured, options])
+}
+
+/// Checks that a store for `--options` is installed, before minutes of compiling.
+pub(crate) fn require_store() -> Result<()> {
+    let installed = STORES
+        .iter()
+        .any(|program| command(program).arg("--version").output().is_ok());
+    ensure!(
+        installed,
+        "{} is missing. Fix: install one of them, on Debian by apt-get install redis-server",
+        STORES.join(" or ")
+    );
+    Ok(())
 }
 
 /// One short round with development builds, which fails if a step never occurs or if the steps do not add up.

@@ -1,7 +1,7 @@
 //! `cargo xtask profile` counts how requests run through the code of the gateway. Published programs are optimised by the counts, which
 //! are in the repository, so that a commit always results in the same program (ADR-0036).
 //!
-//! The load is that of `cargo xtask bench`. The program that merges counts is a component of the toolchain, which rustup installs
+//! The load is that of `cargo xtask bench`, and a shorter one with `--options`. The program that merges counts is a component of the toolchain, which rustup installs
 //! on request.
 
 use std::{fs, path::PathBuf};
@@ -19,15 +19,18 @@ use crate::{
 /// Builds the gateway with counters, sends it the load of the benchmark, and writes the profile.
 pub(crate) fn profile(console: &Console) -> Result<()> {
     let merger = merger(console)?;
+    bench::require_store()?;
     build::programs(console, Profile::Counting)?;
-    let mut load = bench::load(console)?;
+    let loads = bench::load(console)?;
     let counts = build::counts();
     // Build scripts have counters, too.
     if counts.exists() {
         fs::remove_dir_all(&counts)
             .with_context(|| format!("failed to remove {}", counts.display()))?;
     }
-    console.live("load", |step| live(step, &mut load))?;
+    for mut load in loads {
+        console.live("load", |step| live(step, &mut load))?;
+    }
     let files: Vec<PathBuf> = fs::read_dir(&counts)
         .context("the gateway wrote no counts")?
         .map(|entry| Ok(entry?.path()))

@@ -185,6 +185,7 @@ fn run_programs(console: &Console, report: &mut Report, binaries: &[Binary], ful
         report.run("archive of the plugin", 30, || plugin::check(console));
         report.run("fuzz targets", 120, || fuzz::lint(console));
         report.run("bench", 60, || bench::quick(console));
+        report.run("bench of options", 30, || bench::quick_options(console));
         report.run("bench of steps", 90, || bench::quick_steps(console));
         report.run("chaos", 360, || {
             chaos::run(console, binaries, CHAOS_SEED, 3, &[])
