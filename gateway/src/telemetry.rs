@@ -1,6 +1,7 @@
 //! Logs, metrics, traces, request ids and `Server-Timing`.
 
 pub(crate) mod audit;
+mod line_queue;
 pub(crate) mod logging;
 pub(crate) mod metrics;
 pub(crate) mod otlp;

@@ -22,8 +22,8 @@ use std::{
 use api::{GatewayConfig, config::AccessReference};
 use bedrock::converse::TokenUsage;
 use bytes::Bytes;
+use ring::digest::{Digest, SHA256, digest};
 use serde_json::Value;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub(crate) use self::attempts::{Attempt, AttemptLog};
 use self::{
@@ -36,8 +36,6 @@ pub(crate) use self::writer::{dropped, written};
 
 /// Largest body of a request that is recorded.
 const MAX_PROMPT_BYTES: usize = 256 * 1024;
-/// Bytes of a usual record.
-const USUAL_BYTES: usize = 1024;
 
 /// The audit stream of a configuration.
 #[derive(Debug)]
@@ -92,7 +90,7 @@ pub(crate) struct Entry {
 
 #[derive(Debug)]
 struct Body {
-    sha256: String,
+    sha256: Digest,
     bytes: usize,
     /// Only if prompts are recorded.
     prompt: Option<Bytes>,
@@ -206,13 +204,8 @@ impl Entry {
 
     /// Hashes the body of the request.
     pub(crate) fn set_body(&mut self, body: &Bytes) {
-        let hash = ring::digest::digest(&ring::digest::SHA256, body);
-        let mut digits = vec![b'0'; 64];
-        // Two digits for each of the 32 bytes.
-        let _ = hex::encode_to_slice(hash, &mut digits);
-        let sha256 = String::from_utf8(digits).unwrap_or_default();
         self.body = Some(Body {
-            sha256,
+            sha256: digest(&SHA256, body),
             bytes: body.len(),
             prompt: self.audit.settings.prompts.then(|| body.clone()),
         });
@@ -226,33 +219,32 @@ impl Entry {
             stream,
             ..
         } = self.audit.as_ref();
-        let time = OffsetDateTime::from(now).format(&Rfc3339);
         let attempts = self.attempts.take();
         let dropped = stream.writer.take_dropped();
-        let mut line = Line::with_capacity(USUAL_BYTES);
-        line.text(name!("time"), time.as_deref().unwrap_or_default());
+        let mut line = Line::new();
+        line.time(name!("time"), now.into());
         line.text(name!("instance"), &stream.instance);
         let sequence = stream.next.fetch_add(1, Ordering::Relaxed);
         line.number(name!("sequence"), sequence);
         // Records that could not be written before this one.
         line.some_number(name!("dropped"), (dropped > 0).then_some(dropped));
         line.text(name!("request_id"), outcome.request_id);
-        line.text(name!("decision"), decision(outcome, !attempts.is_empty()));
+        line.word(name!("decision"), decision(outcome, !attempts.is_empty()));
         line.number(name!("status"), outcome.status.into());
         line.some_text(
             name!("reason"),
             Some(outcome.reason).filter(|text| !text.is_empty()),
         );
         line.text(name!("client"), outcome.client);
-        line.text(name!("client_kind"), client_kind(outcome.client));
+        line.word(name!("client_kind"), client_kind(outcome.client));
         if let Some(peer) = self.peer {
-            line.plain(name!("peer"), peer);
+            line.address(name!("peer"), peer);
         }
         if let Some(access) = access {
             line.text(name!("namespace"), &access.namespace);
             line.text(name!("bedrock_access"), &access.name);
         }
-        line.text(name!("route"), outcome.route);
+        line.word(name!("route"), outcome.route);
         line.text(name!("model"), outcome.model);
         line.flag(name!("stream"), outcome.stream);
         match outcome.usage.map(Tokens::from) {
@@ -264,7 +256,7 @@ impl Entry {
         line.objects(name!("attempts"), &attempts, Attempt::write_to);
         line.number(name!("duration_ms"), outcome.duration_ms);
         if let Some(body) = &self.body {
-            line.text(name!("body_sha256"), &body.sha256);
+            line.hex(name!("body_sha256"), body.sha256.as_ref());
             line.some_number(name!("body_bytes"), u64::try_from(body.bytes).ok());
             if let Some(prompt) = &body.prompt {
                 line.value(name!("body"), &recorded(prompt, redaction));

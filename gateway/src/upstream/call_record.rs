@@ -113,7 +113,7 @@ impl CallRecord {
                 service: operation.service().host_prefix(),
                 role: role.map(|role| role.role_arn.to_string()),
                 aws_request_id: None,
-                result: "abandoned".to_owned(),
+                result: "abandoned".into(),
                 tokens: None,
             })
         });
@@ -143,7 +143,7 @@ impl CallRecord {
     pub(crate) fn rejected(&mut self, target: &Target, reason: &str, aws_request_id: Option<&str>) {
         self.attempt(target, reason);
         self.audited(|attempt| {
-            reason.clone_into(&mut attempt.result);
+            attempt.result = reason.to_owned().into();
             if let Some(id) = aws_request_id {
                 attempt.aws_request_id = Some(id.to_owned());
             }
@@ -156,7 +156,7 @@ impl CallRecord {
     /// The current call has a response; its stream may follow.
     pub(crate) fn responded(&mut self, target: &Target, aws_request_id: Option<String>) {
         self.attempt(target, "ok");
-        self.audited(|attempt| "ok".clone_into(&mut attempt.result));
+        self.audited(|attempt| attempt.result = "ok".into());
         self.aws_request_id = aws_request_id;
     }
 

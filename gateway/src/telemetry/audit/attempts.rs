@@ -1,6 +1,9 @@
 //! The calls to Bedrock of one request, for its audit record. Calls of one request can run at the same time.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use super::{
     Tokens,
@@ -21,7 +24,7 @@ pub(crate) struct Attempt {
     /// None if AWS did not respond.
     pub(crate) aws_request_id: Option<String>,
     /// `ok`, the reason of a failure, or `abandoned` without a result.
-    pub(crate) result: String,
+    pub(crate) result: Cow<'static, str>,
     pub(crate) tokens: Option<Tokens>,
 }
 
@@ -30,8 +33,8 @@ impl Attempt {
     pub(super) fn write_to(line: &mut Line, attempt: &Self) {
         line.text(name!("model"), &attempt.model);
         line.text(name!("region"), &attempt.region);
-        line.text(name!("operation"), attempt.operation);
-        line.text(name!("service"), attempt.service);
+        line.word(name!("operation"), attempt.operation);
+        line.word(name!("service"), attempt.service);
         line.some_text(name!("role"), attempt.role.as_deref());
         line.some_text(name!("aws_request_id"), attempt.aws_request_id.as_deref());
         line.text(name!("result"), &attempt.result);
@@ -53,6 +56,9 @@ impl AttemptLog {
     /// Adds a call and returns its index.
     pub(crate) fn begin(&self, attempt: Attempt) -> usize {
         let mut attempts = self.attempts();
+        // Room for one: a request usually has no more.
+        let room = usize::from(attempts.is_empty());
+        attempts.reserve_exact(room);
         attempts.push(attempt);
         attempts.len().saturating_sub(1)
     }

@@ -1,9 +1,20 @@
 //! The line of a record: a JSON object, written member by member. A serializer takes five times as long, since it checks each
 //! byte of names and values on its own.
 
-use std::{fmt::Display, io::Write as _};
+use std::{cell::Cell, io::Write as _, mem, net::IpAddr};
 
 use serde::Serialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// Bytes of a usual record.
+const USUAL_BYTES: usize = 1024;
+/// Bytes of a buffer that is kept.
+const KEPT_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    /// The buffer of the last line of this thread.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// The name of a member as it is written. Names need no escapes.
 macro_rules! name {
@@ -18,9 +29,12 @@ pub(super) use name;
 pub(super) struct Line(Vec<u8>);
 
 impl Line {
-    /// An object without members, with room for some bytes.
-    pub(super) fn with_capacity(bytes: usize) -> Self {
-        let mut line = Vec::with_capacity(bytes);
+    /// An object without members.
+    pub(super) fn new() -> Self {
+        // A thread that ends has none.
+        let mut line = BUFFER.try_with(Cell::take).unwrap_or_default();
+        line.clear();
+        line.reserve(USUAL_BYTES);
         line.push(b'{');
         Self(line)
     }
@@ -37,13 +51,17 @@ impl Line {
         // Without an early end, so that the compiler uses vectors.
         let is_plain = value.bytes().fold(true, |all, byte| all & is_plain(byte));
         if is_plain {
-            self.0.reserve(value.len().saturating_add(2));
-            self.0.push(b'"');
-            self.0.extend_from_slice(value.as_bytes());
-            self.0.push(b'"');
+            self.quoted(value);
         } else {
             self.write(value);
         }
+    }
+
+    fn quoted(&mut self, plain: &str) {
+        self.0.reserve(plain.len().saturating_add(2));
+        self.0.push(b'"');
+        self.0.extend_from_slice(plain.as_bytes());
+        self.0.push(b'"');
     }
 
     /// A text, if present.
@@ -53,11 +71,53 @@ impl Line {
         }
     }
 
-    /// A text that needs no escapes.
-    pub(super) fn plain(&mut self, name: &'static str, value: impl Display) {
+    /// A word of this program, which needs no escapes.
+    pub(super) fn word(&mut self, name: &'static str, word: &'static str) {
         self.member(name);
-        // Writing into memory cannot fail.
-        let _ = write!(self.0, "\"{value}\"");
+        self.quoted(word);
+    }
+
+    /// An IP address.
+    pub(super) fn address(&mut self, name: &'static str, address: IpAddr) {
+        self.member(name);
+        match address {
+            // A formatter takes several times as long.
+            IpAddr::V4(address) => {
+                let mut before = b'"';
+                for part in address.octets() {
+                    self.0.push(before);
+                    let mut digits = itoa::Buffer::new();
+                    self.0.extend_from_slice(digits.format(part).as_bytes());
+                    before = b'.';
+                }
+                self.0.push(b'"');
+            }
+            IpAddr::V6(address) => {
+                // Writing into memory cannot fail.
+                let _ = write!(self.0, "\"{address}\"");
+            }
+        }
+    }
+
+    /// A time as RFC 3339 defines it.
+    pub(super) fn time(&mut self, name: &'static str, time: OffsetDateTime) {
+        self.member(name);
+        self.0.push(b'"');
+        // Fails only beyond the year 9999.
+        let _ = time.format_into(&mut self.0, &Rfc3339);
+        self.0.push(b'"');
+    }
+
+    /// Bytes as hexadecimal digits.
+    pub(super) fn hex(&mut self, name: &'static str, bytes: &[u8]) {
+        self.member(name);
+        self.0.push(b'"');
+        let start = self.0.len();
+        let digits = bytes.len().saturating_mul(2);
+        self.0.resize(start.saturating_add(digits), b'0');
+        // Two digits for each byte.
+        let _ = hex::encode_to_slice(bytes, self.0.get_mut(start..).unwrap_or_default());
+        self.0.push(b'"');
     }
 
     pub(super) fn number(&mut self, name: &'static str, value: u64) {
@@ -123,9 +183,19 @@ impl Line {
     }
 
     /// The complete object, with a line break.
-    pub(super) fn end(mut self) -> Vec<u8> {
+    pub(super) fn end(&mut self) -> &[u8] {
         self.0.extend_from_slice(b"}\n");
-        self.0
+        &self.0
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if self.0.capacity() <= KEPT_BYTES {
+            let line = mem::take(&mut self.0);
+            // A thread that ends keeps none.
+            let _ = BUFFER.try_with(|buffer| buffer.set(line));
+        }
     }
 }
 
@@ -136,6 +206,8 @@ fn is_plain(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -143,8 +215,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_parser_reads_what_was_written(text in any::<String>(), controls in "[\\x00-\\x20\"\\\\a]{0,8}", number in any::<u64>()) {
-            let mut line = Line::with_capacity(0);
+        fn a_parser_reads_what_was_written(text in any::<String>(), controls in "[\\x00-\\x20\"\\\\a]{0,8}", number in any::<u64>(), four in any::<Ipv4Addr>()) {
+            let mut line = Line::new();
             line.text(name!("text"), &text);
             line.object(name!("object"), |line| {
                 line.text(name!("controls"), &controls);
@@ -153,16 +225,20 @@ mod tests {
             line.objects(name!("items"), &[number, 1], |line, item| line.number(name!("item"), *item));
             line.objects(name!("none"), &[], |line, item: &u64| line.number(name!("item"), *item));
             line.flag(name!("flag"), number > 1);
-            line.plain(name!("plain"), std::net::Ipv6Addr::LOCALHOST);
+            line.address(name!("six"), Ipv6Addr::LOCALHOST.into());
+            line.address(name!("four"), four.into());
+            line.word(name!("word"), "abandoned");
             line.value(name!("value"), &json!([text]));
             line.null(name!("null"));
+            line.hex(name!("hex"), &number.to_be_bytes());
+            line.time(name!("time"), OffsetDateTime::UNIX_EPOCH);
             let line = line.end();
             prop_assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
-            let read: Value = serde_json::from_slice(&line).unwrap();
+            let read: Value = serde_json::from_slice(line).unwrap();
             prop_assert_eq!(read, json!({
                 "text": text, "object": {"controls": controls, "number": number},
-                "items": [{"item": number}, {"item": 1}], "none": [], "flag": number > 1, "plain": "::1",
-                "value": [text], "null": null,
+                "items": [{"item": number}, {"item": 1}], "none": [], "flag": number > 1, "six": "::1", "four": four.to_string(), "word": "abandoned",
+                "value": [text], "null": null, "hex": format!("{number:016x}"), "time": "1970-01-01T00:00:00Z",
             }));
         }
     }

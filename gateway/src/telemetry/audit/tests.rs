@@ -62,7 +62,7 @@ async fn a_record_says_who_asked_what_from_where_and_what_became_of_it() {
         service: "bedrock-runtime",
         role: Some("arn:aws:iam::210987654321:role/Models".to_owned()),
         aws_request_id: None,
-        result: "ok".to_owned(),
+        result: "ok".into(),
         tokens: None,
     });
     entry.attempts().update(index, |attempt| {
@@ -119,7 +119,7 @@ async fn the_decision_distinguishes_refusals_failures_and_cancelled_requests() {
         service: "bedrock-runtime",
         role: None,
         aws_request_id: None,
-        result: "throttled".to_owned(),
+        result: "throttled".into(),
         tokens: None,
     };
     for (status, reason, cancelled, sent) in [

@@ -7,13 +7,11 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    iter,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        atomic::{AtomicU64, Ordering},
     },
     thread,
     time::Duration,
@@ -23,13 +21,12 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::oneshot;
 
 use super::AuditError;
+use crate::telemetry::line_queue::{Batch, LineQueue};
 
-/// Records that wait to be written.
+/// Records that wait to be written, with those that are being written.
 const QUEUE_RECORDS: usize = 8192;
-/// Bytes of records that wait to be written.
+/// Bytes of these records.
 const QUEUE_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes of records that are written at once.
-const ENOUGH_BYTES: usize = 64 * 1024;
 /// Pause after each write.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Time for the last records when the process ends.
@@ -49,26 +46,25 @@ pub(crate) fn written() -> &'static Counter {
     WRITTEN.get_or_init(Counter::default)
 }
 
-/// What the thread does.
-enum Message {
-    /// A record, with the number of dropped records that it reports.
-    Record(Vec<u8>, u64),
-    /// Confirms that all records before it are written.
-    Flush(oneshot::Sender<()>),
-}
-
-/// Queues records.
+/// Queues records. The thread ends with it, after the last record.
 #[derive(Debug)]
-pub(super) struct Writer {
-    sender: SyncSender<Message>,
-    counts: Arc<Counts>,
-}
+pub(super) struct Writer(Arc<Shared>);
 
-#[derive(Debug, Default)]
-struct Counts {
-    queued_bytes: AtomicUsize,
+/// What requests and the thread share.
+#[derive(Debug)]
+struct Shared {
+    queue: LineQueue,
     /// Dropped records that no written record has reported.
     unreported: AtomicU64,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            queue: LineQueue::new(QUEUE_RECORDS, QUEUE_BYTES),
+            unreported: AtomicU64::default(),
+        }
+    }
 }
 
 /// Where records are written.
@@ -159,122 +155,80 @@ impl Writer {
     /// # Errors
     /// When the system has no thread left.
     pub(super) fn start(output: Output) -> io::Result<Self> {
-        let (sender, receiver) = sync_channel(QUEUE_RECORDS);
-        let counts = Arc::<Counts>::default();
-        let shared = Arc::clone(&counts);
+        let shared = Arc::<Shared>::default();
+        let writer = Self(Arc::clone(&shared));
         thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || write_all(&receiver, output, &shared))?;
-        Ok(Self { sender, counts })
+            .spawn(move || shared.run(output))?;
+        Ok(writer)
     }
 
     /// The number of dropped records for the next record.
     pub(super) fn take_dropped(&self) -> u64 {
+        let unreported = &self.0.unreported;
         // Usually zero: no write to memory that all threads share.
-        if self.counts.unreported.load(Ordering::Relaxed) == 0 {
+        if unreported.load(Ordering::Relaxed) == 0 {
             return 0;
         }
-        self.counts.unreported.swap(0, Ordering::Relaxed)
+        unreported.swap(0, Ordering::Relaxed)
     }
 
     /// Queues a record, or drops it while the queue is full. `reported`: the dropped records that it reports.
-    pub(super) fn send(&self, record: Vec<u8>, reported: u64) {
-        let bytes = record.len();
-        let queued = &self.counts.queued_bytes;
-        let before = queued.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= QUEUE_BYTES;
-        if !fits
-            || self
-                .sender
-                .try_send(Message::Record(record, reported))
-                .is_err()
-        {
-            queued.fetch_sub(bytes, Ordering::Relaxed);
-            self.counts.lose(1, reported);
+    pub(super) fn send(&self, record: &[u8], reported: u64) {
+        if !self.0.queue.send(record, reported) {
+            self.0.lose(1, reported);
         }
     }
 
     /// Waits until all queued records are written, for a while.
     pub(super) async fn flush(&self) {
         let (done, written) = oneshot::channel();
-        if self.sender.try_send(Message::Flush(done)).is_ok() {
-            // After the timeout, the output is not read.
-            let _ = tokio::time::timeout(FLUSH_TIMEOUT, written).await;
-        }
+        self.0
+            .queue
+            .when_written(|| done.send(()).unwrap_or_default());
+        // After the timeout, the output is not read.
+        let _ = tokio::time::timeout(FLUSH_TIMEOUT, written).await;
     }
 }
 
-impl Counts {
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.queue.close();
+    }
+}
+
+impl Shared {
     /// Counts lost records; `reported` are those that they reported.
     fn lose(&self, records: u64, reported: u64) {
         dropped().inc_by(records);
         let unreported = records.saturating_add(reported);
         self.unreported.fetch_add(unreported, Ordering::Relaxed);
     }
-}
 
-/// Writes records, and those that arrive in the pause after them together.
-#[expect(clippy::disallowed_methods, reason = "this thread runs nothing else")]
-fn write_all(receiver: &Receiver<Message>, mut output: Output, counts: &Counts) {
-    let mut batch = Batch::default();
-    while let Ok(first) = receiver.recv() {
-        // All records that wait, so that the pause fills no queue.
-        for message in iter::once(first).chain(receiver.try_iter()) {
-            match message {
-                Message::Record(record, reported) => {
-                    counts
-                        .queued_bytes
-                        .fetch_sub(record.len(), Ordering::Relaxed);
-                    batch.lines.extend_from_slice(&record);
-                    batch.records = batch.records.saturating_add(1);
-                    batch.reported = batch.reported.saturating_add(reported);
-                    if batch.lines.len() >= ENOUGH_BYTES {
-                        batch.write(&mut output, counts);
-                    }
-                }
-                Message::Flush(done) => {
-                    batch.write(&mut output, counts);
-                    let _ = done.send(());
-                }
-            }
-        }
-        batch.write(&mut output, counts);
-        thread::sleep(PAUSE);
+    /// Writes records until the writer is dropped.
+    fn run(&self, mut output: Output) {
+        let mut failing = false;
+        self.queue
+            .run(PAUSE, |batch| self.write(batch, &mut output, &mut failing));
     }
-}
 
-#[derive(Default)]
-struct Batch {
-    lines: Vec<u8>,
-    records: u64,
-    /// Dropped records that these report.
-    reported: u64,
-    /// Whether the last write failed.
-    failing: bool,
-}
-
-impl Batch {
-    fn write(&mut self, output: &mut Output, counts: &Counts) {
-        if self.records == 0 {
-            return;
-        }
-        match output.write(&self.lines) {
+    /// Writes a batch, or counts its records as lost.
+    fn write(&self, batch: &Batch, output: &mut Output, failing: &mut bool) {
+        let records = u64::try_from(batch.lines).unwrap_or(u64::MAX);
+        let result = output.write(&batch.text);
+        match &result {
             Ok(()) => {
-                written().inc_by(self.records);
-                self.failing = false;
+                written().inc_by(records);
             }
             Err(error) => {
-                counts.lose(self.records, self.reported);
+                self.lose(records, batch.reported);
                 // Once for each outage.
-                if !self.failing {
+                if !*failing {
                     tracing::error!(%error, "failed to write audit records; dropping them until the output works");
                 }
-                self.failing = true;
             }
         }
-        self.lines.clear();
-        self.records = 0;
-        self.reported = 0;
+        *failing = result.is_err();
     }
 }
 
@@ -315,12 +269,12 @@ mod tests {
         std::fs::create_dir(&logs).unwrap();
         let path = logs.join("audit.jsonl");
         let writer = Writer::start(file(&path)).unwrap();
-        writer.send(b"1\n".to_vec(), 0);
+        writer.send(b"1\n", 0);
         writer.flush().await;
         std::fs::remove_dir_all(&logs).unwrap();
         let before = dropped().get();
-        writer.send(b"2\n".to_vec(), 0);
-        writer.send(b"3\n".to_vec(), 4);
+        writer.send(b"2\n", 0);
+        writer.send(b"3\n", 4);
         writer.flush().await;
         assert!(dropped().get() >= before + 2);
         std::fs::create_dir(&logs).unwrap();
@@ -330,7 +284,7 @@ mod tests {
             "what is written later reports them"
         );
         assert_eq!(writer.take_dropped(), 0);
-        writer.send(b"5\n".to_vec(), 6);
+        writer.send(b"5\n", 6);
         writer.flush().await;
         assert_eq!(lines(&path), ["5"]);
     }
@@ -338,23 +292,22 @@ mod tests {
     #[test]
     fn a_stuck_output_delays_no_record_and_bounds_the_queue() {
         let directory = tempfile::tempdir().unwrap();
-        let (sender, receiver) = sync_channel(QUEUE_RECORDS);
-        let writer = Writer {
-            sender,
-            counts: Arc::default(),
-        };
+        let writer = Writer(Arc::default());
         let large = vec![b'x'; QUEUE_BYTES / 2];
-        writer.send(large.clone(), 0);
-        writer.send(large.clone(), 0);
-        writer.send(large, 7);
+        writer.send(&large, 0);
+        writer.send(&large, 0);
+        writer.send(&large, 7);
         assert_eq!(writer.take_dropped(), 8, "the third does not fit");
         for _ in 0..QUEUE_RECORDS {
-            writer.send(Vec::new(), 0);
+            writer.send(b"", 0);
         }
         assert_eq!(writer.take_dropped(), 2);
         let path = directory.path().join("audit.jsonl");
-        drop(writer.sender);
-        write_all(&receiver, file(&path), &writer.counts);
-        assert_eq!(writer.counts.queued_bytes.load(Ordering::Relaxed), 0);
+        let shared = Arc::clone(&writer.0);
+        drop(writer);
+        shared.run(file(&path));
+        assert_eq!(shared.queue.size(), (0, 0));
+        let length = std::fs::metadata(&path).unwrap().len();
+        assert_eq!(length, u64::try_from(QUEUE_BYTES).unwrap());
     }
 }

@@ -114,7 +114,7 @@ impl RequestLine<'_> {
             line.extend_from_slice(b",\"target\":\"");
             line.extend_from_slice(TARGET.as_bytes());
             line.extend_from_slice(b"\"}\n");
-            lines.send(line);
+            lines.send(&line);
         }
     }
 

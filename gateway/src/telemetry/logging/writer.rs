@@ -6,13 +6,10 @@
 //! Characters that control a terminal are escaped: clients choose parts of lines, and administrators print them.
 
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     io::{self, Write},
-    iter,
-    sync::{
-        OnceLock,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
+    sync::{Arc, OnceLock, mpsc::sync_channel},
     thread,
     time::Duration,
 };
@@ -20,12 +17,15 @@ use std::{
 use prometheus_client::metrics::counter::Counter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::measure::{self, Step};
+use crate::{
+    measure::{self, Step},
+    telemetry::line_queue::{Batch, LineQueue},
+};
 
-/// Lines that wait to be written.
+/// Lines that wait to be written, with those that are being written.
 const QUEUE_LINES: usize = 4096;
-/// Bytes of lines that are written at once.
-const ENOUGH_BYTES: usize = 16 * 1024;
+/// Bytes of these lines.
+const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 /// Pause after each write.
 const PAUSE: Duration = Duration::from_millis(2);
 /// Time for the last lines when the process ends.
@@ -37,16 +37,9 @@ pub(crate) fn dropped() -> &'static Counter {
     DROPPED.get_or_init(Counter::default)
 }
 
-/// What the thread does.
-enum Message {
-    Line(Vec<u8>),
-    /// Confirms that all lines before it are written.
-    Flush(SyncSender<()>),
-}
-
 /// Queues lines.
 #[derive(Clone, Debug)]
-pub(crate) struct Lines(SyncSender<Message>);
+pub(crate) struct Lines(Arc<LineQueue>);
 
 /// Waits for the queued lines when it is dropped, at the end of the process.
 #[derive(Debug)]
@@ -57,12 +50,19 @@ impl Lines {
     ///
     /// # Errors
     /// When the system has no thread left.
-    pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
-        let (sender, receiver) = sync_channel(QUEUE_LINES);
+    pub(super) fn start(mut output: impl Write + Send + 'static) -> io::Result<Self> {
+        let queue = Arc::new(LineQueue::new(QUEUE_LINES, QUEUE_BYTES));
+        let lines = Self(Arc::clone(&queue));
+        let write = move |batch: &Batch| {
+            measure::job(Step::LogThread, || {
+                // A closed standard error leaves no place to report to.
+                let _ = output.write_all(&batch.text);
+            });
+        };
         thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write_all(&receiver, output))?;
-        Ok(Self(sender))
+            .spawn(move || queue.run(PAUSE, write))?;
+        Ok(lines)
     }
 
     pub(super) fn flush_at_end(&self) -> Flush {
@@ -70,50 +70,16 @@ impl Lines {
     }
 
     /// Queues one line, or drops it while the queue is full.
-    pub(super) fn send(&self, line: Vec<u8>) {
-        if self.0.try_send(Message::Line(escaped(line))).is_err() {
+    pub(super) fn send(&self, line: &[u8]) {
+        if !self.0.send(&escaped(line), 0) {
             dropped().inc();
         }
     }
 }
 
-/// Writes lines, and those that arrive in the pause after them together: waking this thread for each line of a busy
-/// gateway costs more than the line.
-#[expect(clippy::disallowed_methods, reason = "this thread runs nothing else")]
-fn write_all(receiver: &Receiver<Message>, mut output: impl Write) {
-    let mut lines = Vec::new();
-    while let Ok(first) = receiver.recv() {
-        measure::job(Step::LogThread, || {
-            // All lines that wait, so that the pause fills no queue.
-            for message in iter::once(first).chain(receiver.try_iter()) {
-                match message {
-                    Message::Line(line) => {
-                        lines.extend_from_slice(&line);
-                        if lines.len() >= ENOUGH_BYTES {
-                            write(&mut output, &mut lines);
-                        }
-                    }
-                    Message::Flush(done) => {
-                        write(&mut output, &mut lines);
-                        let _ = done.try_send(());
-                    }
-                }
-            }
-            write(&mut output, &mut lines);
-        });
-        thread::sleep(PAUSE);
-    }
-}
-
-fn write(output: &mut impl Write, lines: &mut Vec<u8>) {
-    // A closed standard error leaves no place to report to.
-    let _ = output.write_all(lines);
-    lines.clear();
-}
-
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.send(line.to_vec());
+        self.send(line);
         Ok(line.len())
     }
 
@@ -123,12 +89,12 @@ impl Write for Lines {
 }
 
 /// Escapes what JSON leaves as it is and terminals obey: DEL, the C1 controls, and the direction of text.
-fn escaped(line: Vec<u8>) -> Vec<u8> {
-    if line.is_ascii() && memchr::memchr(0x7f, &line).is_none() {
-        return line;
+fn escaped(line: &[u8]) -> Cow<'_, [u8]> {
+    if line.is_ascii() && memchr::memchr(0x7f, line).is_none() {
+        return line.into();
     }
-    let Ok(text) = str::from_utf8(&line) else {
-        return line;
+    let Ok(text) = str::from_utf8(line) else {
+        return line.into();
     };
     let mut out = String::with_capacity(line.len());
     for character in text.chars() {
@@ -140,7 +106,7 @@ fn escaped(line: Vec<u8>) -> Vec<u8> {
             _ => out.push(character),
         }
     }
-    out.into_bytes()
+    out.into_bytes().into()
 }
 
 impl<'a> MakeWriter<'a> for Lines {
@@ -154,10 +120,11 @@ impl<'a> MakeWriter<'a> for Lines {
 impl Drop for Flush {
     fn drop(&mut self) {
         let (done, written) = sync_channel(1);
-        if self.0.0.try_send(Message::Flush(done)).is_ok() {
-            // After the timeout, the log is not read.
-            let _ = written.recv_timeout(FLUSH_TIMEOUT);
-        }
+        self.0
+            .0
+            .when_written(move || done.try_send(()).unwrap_or_default());
+        // After the timeout, the log is not read.
+        let _ = written.recv_timeout(FLUSH_TIMEOUT);
     }
 }
 
@@ -186,7 +153,7 @@ mod tests {
     #[test]
     fn characters_that_control_a_terminal_are_escaped() {
         let line = "{\"a\":\"\u{9b}31m\u{7f} \u{202e}x\u{2066} ü 🦊\"}\n";
-        let written = String::from_utf8(escaped(line.as_bytes().to_vec())).unwrap();
+        let written = String::from_utf8(escaped(line.as_bytes()).into_owned()).unwrap();
         assert_eq!(
             written,
             "{\"a\":\"\\u009b31m\\u007f \\u202ex\\u2066 ü 🦊\"}\n"
@@ -196,8 +163,8 @@ mod tests {
             back,
             serde_json::from_str::<serde_json::Value>(line).unwrap()
         );
-        assert_eq!(escaped(b"plain\n".to_vec()), b"plain\n");
-        assert_eq!(escaped(b"\xff\x7f".to_vec()), b"\xff\x7f");
+        assert_eq!(&*escaped(b"plain\n"), b"plain\n");
+        assert_eq!(&*escaped(b"\xff\x7f"), b"\xff\x7f");
     }
 
     #[test]
@@ -210,13 +177,10 @@ mod tests {
             lines.write_all(b"line\n").unwrap();
         }
         let lost = dropped().get() - before;
-        // The thread holds what it writes at once, besides the queue.
-        let held = ENOUGH_BYTES / b"line\n".len() + 1;
-        let most = u64::try_from(QUEUE_LINES * 2 - held).unwrap();
-        assert!(lost >= most, "{lost}");
+        assert!(lost >= u64::try_from(QUEUE_LINES * 2).unwrap(), "{lost}");
         drop(reader);
         let mut waits = 0;
-        while written.lock().unwrap().len() < 5 * (QUEUE_LINES - 1) {
+        while written.lock().unwrap().len() < 5 * QUEUE_LINES {
             waits += 1;
             assert!(
                 waits < 60_000,
