@@ -22,10 +22,9 @@ use crate::{
 /// Server programs, in order of preference.
 const STORES: [&str; 2] = ["valkey-server", "redis-server"];
 /// Options by name. The first is the base of the comparison: keys, metrics and log lines; the last is everything.
-const OPTIONS: [(&str, &[Feature]); 8] = [
+const OPTIONS: [(&str, &[Feature]); 7] = [
     ("no option", &[]),
     ("limits", &[Feature::Limits]),
-    ("limits, budget", &[Feature::Limits, Feature::Budget]),
     ("limits in a store", &[Feature::Limits, Feature::Store]),
     (
         "limits, budget in a store",
@@ -57,18 +56,16 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let mut scenarios = scenario::options();
     scenarios.retain(|scenario| scenario.name.contains(text));
     ensure!(!scenarios.is_empty(), "--only: no scenario is called so");
-    let (rounds, times, measured) = if options.quick {
-        let ends = OPTIONS.first().into_iter().chain(OPTIONS.last());
-        (1, times(0.2), ends.collect())
+    let (rounds, times) = if options.quick {
+        (1, times(0.2))
     } else {
-        let all: Vec<_> = OPTIONS.iter().collect();
-        (options.rounds.max(1), times(options.seconds), all)
+        (options.rounds.max(1), times(options.seconds))
     };
     let directory = tempfile::tempdir().context("failed to make a temporary directory")?;
     let store = start_store(directory.path()).await?;
     let upstream = start_upstream(directory.path()).await?;
     let mut targets = Vec::new();
-    for (name, features) in &measured {
+    for (name, features) in OPTIONS {
         let directory = directory.path().join(name);
         std::fs::create_dir(&directory).context("failed to create a directory")?;
         let addresses = (upstream.address(), store.address());
@@ -95,7 +92,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         }
     }
     drop(targets);
-    for (name, features) in &measured {
+    for (name, features) in OPTIONS {
         if features.contains(&Feature::Audit) {
             check_audit(&directory.path().join(name), &scenarios)?;
         }
@@ -104,7 +101,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         println!("\nevery response was right: {} of them", report.responses());
         return Ok(());
     }
-    let names: Vec<&str> = measured.iter().map(|(name, _)| *name).collect();
+    let names = OPTIONS.map(|(name, _)| name);
     println!("\n{}", table::options(&report, &names));
     if let Some(path) = &options.out {
         report.write(path)?;
