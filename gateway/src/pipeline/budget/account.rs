@@ -253,6 +253,11 @@ impl Account {
         !std::mem::replace(&mut self.lease.is_queued, true)
     }
 
+    /// The store is gone: another one can have the account.
+    pub(super) fn left_queue(&mut self) {
+        self.lease.is_queued = false;
+    }
+
     /// Has the lease renewed. Whether the account must be queued for the store.
     pub(super) fn renew(&mut self) -> bool {
         self.lease.must_renew = true;

@@ -108,6 +108,11 @@ impl LocalAccounts {
         self.known(window, Account::renew).unwrap_or(false)
     }
 
+    /// [`Account::left_queue`].
+    pub(super) fn left_queue(&self, window: Window) {
+        self.known(window, Account::left_queue);
+    }
+
     /// [`Account::ask`].
     pub(super) fn ask(&self, window: Window, limit: u64, now: Instant) -> Option<Ask> {
         self.known(window, |account| account.ask(limit, now))?

@@ -185,6 +185,14 @@ impl Place {
     }
 }
 
+impl Drop for Leases {
+    fn drop(&mut self) {
+        for place in self.lock().queue.drain(..) {
+            place.local().left_queue(place.window);
+        }
+    }
+}
+
 impl Book for Leases {
     type Sent = Vec<(Place, Ask)>;
 

@@ -132,6 +132,11 @@ impl SharedCounts {
         !std::mem::replace(&mut self.is_queued, true)
     }
 
+    /// The store is gone: another one can have the subject.
+    pub(super) fn left_queue(&mut self) {
+        self.is_queued = false;
+    }
+
     /// What to ask of the store; none if there is nothing.
     pub(super) fn ask(&mut self, rates: &Rates, now: Instant) -> Option<Ask> {
         self.is_queued = false;

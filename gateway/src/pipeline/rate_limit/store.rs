@@ -97,6 +97,14 @@ impl Queue {
     }
 }
 
+impl Drop for Queue {
+    fn drop(&mut self) {
+        for quota in self.lock().drain(..) {
+            quota.counter.counts().shared.left_queue();
+        }
+    }
+}
+
 impl Book for Queue {
     type Sent = Vec<(Arc<Quota>, Instant)>;
 

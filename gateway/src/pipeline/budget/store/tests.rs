@@ -105,13 +105,18 @@ impl Server {
 
     /// What one gateway process has.
     async fn gateway(&self, budgets: &str) -> Arc<Budgets> {
+        self.reloaded(budgets, None).await
+    }
+
+    /// What a process has after a reload.
+    async fn reloaded(&self, budgets: &str, previous: Option<&Budgets>) -> Arc<Budgets> {
         let text = format!(
             "{{access: {{namespace: team-a, name: chat}}, limits: {{budgets: [{budgets}], store: {{redis: {{url: '{}'}}}}}}}}",
             self.settings().url
         );
         let config = GatewayConfig::from_yaml(&text).unwrap();
         let metrics = Metrics::new(Conventions::default());
-        let budgets = Budgets::compile(&config, std::iter::empty(), &metrics, None)
+        let budgets = Budgets::compile(&config, std::iter::empty(), &metrics, previous)
             .unwrap()
             .unwrap();
         eventually(|| budgets.store_is_up() == Some(true)).await;
@@ -367,6 +372,28 @@ async fn a_store_that_lost_its_data_continues_with_what_was_spent() {
         message.contains("may need 200 tokens, and 150 tokens is left"),
         "{message}"
     );
+}
+
+#[tokio::test]
+async fn costs_that_wait_for_a_store_are_sent_to_the_next_one() {
+    let (mut first, second) = (Server::start(), Server::start());
+    let terms = "{period: Month, tokens: 1000}";
+    let gateway = first.gateway(terms).await;
+    let spend = async |gateway: &Budgets, amount| {
+        let need = Need::between(tokens(1), tokens(amount));
+        let reserved = gateway.reserve("anonymous", need, &clock()).await;
+        reserved.map(|reservation| reservation.settle(tokens(amount)))
+    };
+    first.kill();
+    spend(&gateway, 300).await.unwrap();
+    let next = second.reloaded(terms, Some(&gateway)).await;
+    drop(gateway);
+    spend(&next, 200).await.unwrap();
+    next.flush(Duration::from_secs(10)).await;
+    assert_eq!(next.store_is_up(), Some(true));
+    let other = second.gateway(terms).await;
+    spend(&other, 501).await.unwrap_err();
+    spend(&other, 500).await.unwrap();
 }
 
 #[tokio::test]
