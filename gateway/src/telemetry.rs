@@ -1,6 +1,7 @@
 //! Logs, metrics, traces, request ids and `Server-Timing`.
 
 pub(crate) mod audit;
+mod json_line;
 mod line_queue;
 pub(crate) mod logging;
 pub(crate) mod metrics;

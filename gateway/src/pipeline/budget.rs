@@ -32,7 +32,7 @@ use crate::{
     telemetry::metrics::{BudgetLabels, Metrics},
 };
 use account::Within;
-pub(crate) use demand::Demand;
+pub(crate) use demand::{Demand, Fields};
 use holds::{Budget, Holds, Refusal, millis};
 pub(crate) use holds::{Need, Spent};
 pub(crate) use settlement::Ended;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use bytes::Bytes;
-use dialects::translation::{Head, RequestError, check_query, head, surrogates};
+use dialects::translation::{Head, RequestError, check_query, head_with, surrogates};
 use http::HeaderMap;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     admit::{Admitted, admit},
     apply_budgets,
     authenticate::Caller,
-    budget::Demand,
+    budget::{Demand, Fields},
     conversation::{Affinity, Outline},
     endpoint::{Endpoint, Media, Preparation, TargetRequest},
     kept_reasoning::ReasoningStore,
@@ -86,11 +86,10 @@ pub(crate) fn repair_warning() -> String {
     format!("{param}: {how}")
 }
 
-/// What a request needs of its budgets, if it has any. Counting tokens costs nothing.
-fn demand(active: &ActiveConfig, caller: &Caller, operation: &str, body: &[u8]) -> Option<Demand> {
-    let budgets = active.budgets.as_ref()?;
-    let applies = operation != "count_tokens" && budgets.apply_to(&caller.name);
-    applies.then(|| Demand::of(body))
+/// Whether a request counts against budgets. Counting tokens costs nothing.
+fn has_budgets(active: &ActiveConfig, caller: &Caller, operation: &str) -> bool {
+    let budgets = active.budgets.as_ref();
+    operation != "count_tokens" && budgets.is_some_and(|budgets| budgets.apply_to(&caller.name))
 }
 
 impl Routed {
@@ -114,21 +113,27 @@ impl Routed {
             check_query(query)?;
         }
         let length = body.len();
+        let has_budgets = has_budgets(&active, &caller, record.calls().operation);
         let read = || -> Result<_> {
-            let (body, is_repaired, head) = measure::step(Step::Head, || {
+            let (body, is_repaired, head, demand) = measure::step(Step::Head, || {
                 let repaired = surrogates::repaired(&body);
                 let (body, is_repaired) = repair(body, repaired, &active)?;
-                let head = head(&body)?;
+                let mut fields = Fields::default();
+                let head = head_with(&body, |name, value| {
+                    if has_budgets {
+                        fields.member(name, value);
+                    }
+                })?;
                 if head.stream {
                     record.estimate_input(&body);
                 }
-                Ok::<_, GatewayError>((body, is_repaired, head))
+                let demand = has_budgets.then(|| Demand::new(&body, &fields));
+                Ok::<_, GatewayError>((body, is_repaired, head, demand))
             })?;
             let automatic = active.config.automatic_cache;
             let outline = measure::step(Step::Conversation, || {
                 Outline::read(&parts.headers, &body, automatic)
             });
-            let demand = demand(&active, &caller, record.calls().operation, &body);
             Ok((body, is_repaired, head, outline, demand))
         };
         let (body, is_repaired, head, outline, demand) = state.decoders().run(length, read).await?;

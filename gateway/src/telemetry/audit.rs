@@ -5,7 +5,6 @@
 //! their process, so that a reader notices what is missing. Writing never delays a request (`writer`).
 
 mod attempts;
-mod line;
 mod redaction;
 mod writer;
 
@@ -27,10 +26,10 @@ use serde_json::Value;
 
 pub(crate) use self::attempts::{Attempt, AttemptLog};
 use self::{
-    line::{Line, name},
     redaction::Redaction,
     writer::{Output, Writer},
 };
+use super::json_line::{Line, name};
 
 pub(crate) use self::writer::{dropped, written};
 

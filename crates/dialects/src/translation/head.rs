@@ -112,9 +112,9 @@ impl<'de> Deserialize<'de> for RawHead<'de> {
 }
 
 impl Head {
-    /// Reads a body without a parser. `None` for one that only a parser can judge: with an error, an escape or a field that may be
-    /// rejected.
-    fn scan(body: &[u8]) -> Option<Self> {
+    /// Reads a body without a parser, and calls `each` with the name and the value of each other member. `None` for a body that only a
+    /// parser can judge: with an error, an escape or a field that may be rejected.
+    fn scan<'b>(body: &'b [u8], mut each: impl FnMut(&'b [u8], &'b [u8])) -> Option<Self> {
         let (mut model, mut stream, mut is_claude_shaped) = (None, None, false);
         let mut cursor = Cursor::new(body);
         cursor.members(|cursor, name| {
@@ -139,9 +139,7 @@ impl Head {
                     is_claude_shaped = true;
                 }
                 name if name.contains('\\') || refused::name(name).is_some() => return None,
-                _ => {
-                    cursor.value()?;
-                }
+                name => each(name.as_bytes(), cursor.value()?),
             }
             Some(())
         })?;
@@ -160,9 +158,24 @@ impl Head {
 /// # Errors
 /// When the body is not a JSON object, `model` is missing, empty, duplicate or not a string, or a field is rejected.
 pub fn head(body: &[u8]) -> Result<Head, RequestError> {
-    if let Some(head) = Head::scan(body) {
+    head_with(body, |_, _| {})
+}
+
+/// Like [`head`], and calls `each` with the name, with its escapes, and the value of other members, some of them twice.
+///
+/// # Errors
+/// Those of [`head`].
+pub fn head_with<'b>(
+    body: &'b [u8],
+    mut each: impl FnMut(&'b [u8], &'b [u8]),
+) -> Result<Head, RequestError> {
+    if let Some(head) = Head::scan(body, &mut each) {
         return Ok(head);
     }
+    let _end = Cursor::new(body).members(|cursor, name| {
+        each(name, cursor.value()?);
+        Some(())
+    });
     // serde would also read a struct from an array.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(RequestError::no_object());
@@ -256,6 +269,23 @@ mod tests {
     }
 
     #[test]
+    fn other_members_are_passed_as_they_are_written() {
+        // The second one needs a parser.
+        for body in [
+            r#"{"model":"m","stream":true,"n": 2,"system":"","a":{"n":[3]}}"#,
+            r#"{"model":"m","n": 2,"\u0061":{"n":[3]}}"#,
+        ] {
+            let mut members = Vec::new();
+            head_with(body.as_bytes(), |name, value| members.push((name, value))).unwrap();
+            let a = if body.contains('\\') { r"\u0061" } else { "a" };
+            for (name, value) in [("n", "2"), (a, r#"{"n":[3]}"#)] {
+                let expected = (name.as_bytes(), value.as_bytes());
+                assert!(members.contains(&expected), "{name}: {members:?}");
+            }
+        }
+    }
+
+    #[test]
     fn changing_the_model_changes_no_other_byte() {
         let body = "{ \"x\":1.00, \"model\" : \"fa\\u0073t\" ,\"input\":\"model\", \"n\":12345678901234567890123 }";
         let expected = body.replace("\"fa\\u0073t\"", "\"openai.gpt-5.5\"");
@@ -304,10 +334,10 @@ mod tests {
             let model = model.map(|model| format!("\"model\":{}", serde_json::Value::from(model)));
             let members = members.into_iter().map(|(name, value)| format!("\"{name}\" : {value}"));
             let mut body = format!(" {{{}}} ", members.chain(model).collect::<Vec<_>>().join(","));
-            prop_assert!(Head::scan(body.as_bytes()).is_none_or(|head| Some(head) == parsed(&body)), "{}", body);
+            prop_assert!(Head::scan(body.as_bytes(), |_, _| {}).is_none_or(|head| Some(head) == parsed(&body)), "{}", body);
             // A body that is cut, or has more after it, needs a parser for its error.
             body.truncate(body.floor_char_boundary(cut.min(body.len().saturating_sub(2))));
-            prop_assert_eq!(Head::scan(body.as_bytes()), None);
+            prop_assert_eq!(Head::scan(body.as_bytes(), |_, _| {}), None);
         }
     }
 
@@ -317,7 +347,7 @@ mod tests {
             r#"{"model":"m","messages":[{"role":"user","content":"\"{\\n"}],"stream":true}"#,
             "{\n \"stream\": false, \"system\": [], \"model\": \"m\"\n}\n",
         ] {
-            let scanned = Head::scan(body.as_bytes());
+            let scanned = Head::scan(body.as_bytes(), |_, _| {});
             assert!(scanned.is_some() && scanned == parsed(body), "{body}");
         }
         for body in [
@@ -325,7 +355,7 @@ mod tests {
             r#"{"model":"m","stream":1}"#,
             r#"{"model":"m","model":"n"}"#,
         ] {
-            assert_eq!(Head::scan(body.as_bytes()), None, "{body}");
+            assert_eq!(Head::scan(body.as_bytes(), |_, _| {}), None, "{body}");
         }
     }
 

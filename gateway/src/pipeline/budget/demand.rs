@@ -35,8 +35,8 @@ pub(crate) struct Demand {
 }
 
 /// The fields of a body that a budget needs.
-#[derive(Default)]
-struct Fields {
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
     /// The largest limit of the output.
     output: Option<u64>,
     count: Option<u64>,
@@ -49,14 +49,16 @@ impl Fields {
     fn read(body: &[u8]) -> Self {
         let mut fields = Self::default();
         let _end = Cursor::new(body).members(|cursor, name| {
-            fields.member(&unescaped(name), cursor.value()?);
+            fields.member(name, cursor.value()?);
             Some(())
         });
         fields
     }
 
-    fn member(&mut self, name: &[u8], value: &[u8]) {
-        match name {
+    /// Reads a member of the body, if it is one of these fields. The name may have escapes.
+    pub(crate) fn member(&mut self, name: &[u8], value: &[u8]) {
+        let name = unescaped(name);
+        match name.as_ref() {
             b"max_tokens" | b"max_completion_tokens" | b"max_output_tokens" | b"max_gen_len" => {
                 self.output = self.output.max(number(value));
             }
@@ -67,7 +69,7 @@ impl Fields {
             | b"imageGenerationConfig"
             | b"serviceTier" => {
                 let _end = Cursor::new(value).members(|cursor, inner| {
-                    self.inner(name, &unescaped(inner), cursor.value()?);
+                    self.inner(&name, &unescaped(inner), cursor.value()?);
                     Some(())
                 });
             }
@@ -94,7 +96,11 @@ impl Fields {
 impl Demand {
     /// The demand of a request that generates text or images, by its JSON body.
     pub(crate) fn of(body: &[u8]) -> Self {
-        let fields = Fields::read(body);
+        Self::new(body, &Fields::read(body))
+    }
+
+    /// The demand of a request whose fields are known.
+    pub(crate) fn new(body: &[u8], fields: &Fields) -> Self {
         let count = fields.count.unwrap_or(1).clamp(1, MAX_COUNT);
         let images = fields.images.unwrap_or(1);
         Self {

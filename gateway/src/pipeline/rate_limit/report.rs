@@ -5,7 +5,6 @@
 //! Anthropic: <https://docs.claude.com/en/api/rate-limits#response-headers>.
 
 use std::{
-    fmt::{self, Write},
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
@@ -17,6 +16,8 @@ use crate::http::{dialect::Dialect, time::rfc3339};
 
 const MINUTE_MILLIS: u64 = 60_000;
 const HOUR_MILLIS: u64 = 60 * MINUTE_MILLIS;
+/// Bytes of a usual duration.
+const USUAL_DURATION_BYTES: usize = 16;
 
 /// Usage of the limits when a request was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,9 +102,8 @@ impl Report {
     }
 
     fn openai(&self, headers: &mut HeaderMap) {
-        let reset = |in_time: Duration| GoDuration(in_time).to_string();
-        write_all(self.requests, &OPENAI_REQUESTS, reset, headers);
-        write_all(self.tokens, &OPENAI_TOKENS, reset, headers);
+        write_all(self.requests, &OPENAI_REQUESTS, go_duration, headers);
+        write_all(self.tokens, &OPENAI_TOKENS, go_duration, headers);
     }
 
     fn anthropic(&self, headers: &mut HeaderMap) {
@@ -152,34 +152,43 @@ fn write_all(
 }
 
 /// A duration in OpenAI's format, which is Go's: `12ms`, `1.5s`, `6m0s`, `23h59m1s`.
-struct GoDuration(Duration);
-
-impl fmt::Display for GoDuration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        if millis == 0 {
-            return f.write_str("0s");
-        }
-        if millis < 1000 {
-            return write!(f, "{millis}ms");
-        }
-        let (hours, rest) = (millis / HOUR_MILLIS, millis % HOUR_MILLIS);
-        let (minutes, rest) = (rest / MINUTE_MILLIS, rest % MINUTE_MILLIS);
-        if hours > 0 {
-            write!(f, "{hours}h")?;
-        }
-        if hours > 0 || minutes > 0 {
-            write!(f, "{minutes}m")?;
-        }
-        write!(f, "{}", rest / 1000)?;
-        match rest % 1000 {
-            0 => {}
-            tenths if tenths % 100 == 0 => write!(f, ".{}", tenths / 100)?,
-            hundredths if hundredths % 10 == 0 => write!(f, ".{:02}", hundredths / 10)?,
-            thousandths => write!(f, ".{thousandths:03}")?,
-        }
-        f.write_char('s')
+fn go_duration(duration: Duration) -> String {
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut text = String::with_capacity(USUAL_DURATION_BYTES);
+    // A formatter takes several times as long.
+    let mut add = |number: u64, unit: &str| {
+        text.push_str(itoa::Buffer::new().format(number));
+        text.push_str(unit);
+    };
+    if (1..1000).contains(&millis) {
+        add(millis, "ms");
+        return text;
     }
+    let (hours, rest) = (millis / HOUR_MILLIS, millis % HOUR_MILLIS);
+    let (minutes, rest) = (rest / MINUTE_MILLIS, rest % MINUTE_MILLIS);
+    if hours > 0 {
+        add(hours, "h");
+    }
+    if hours > 0 || minutes > 0 {
+        add(minutes, "m");
+    }
+    let (seconds, fraction) = (rest / 1000, rest % 1000);
+    // The fraction has no zeros at its end.
+    let (point, digits) = match fraction {
+        0 => ("", None),
+        _ if fraction % 100 == 0 => (".", Some(fraction / 100)),
+        _ if fraction < 100 && fraction % 10 == 0 => (".0", Some(fraction / 10)),
+        _ if fraction % 10 == 0 => (".", Some(fraction / 10)),
+        _ if fraction < 10 => (".00", Some(fraction)),
+        _ if fraction < 100 => (".0", Some(fraction)),
+        _ => (".", Some(fraction)),
+    };
+    add(seconds, point);
+    if let Some(digits) = digits {
+        add(digits, "");
+    }
+    text.push('s');
+    text
 }
 
 /// A time in whole seconds, rounded up.
@@ -203,14 +212,19 @@ mod tests {
             (0, "0s"),
             (12, "12ms"),
             (1_000, "1s"),
+            (999, "999ms"),
+            (1_001, "1.001s"),
+            (1_010, "1.01s"),
+            (1_120, "1.12s"),
+            (1_123, "1.123s"),
+            (1_500, "1.5s"),
             (8_640, "8.64s"),
             (60_000, "1m0s"),
             (119_050, "1m59.05s"),
             (3_600_000, "1h0m0s"),
             (86_341_000, "23h59m1s"),
         ] {
-            let text = GoDuration(Duration::from_millis(millis)).to_string();
-            assert_eq!(text, expected);
+            assert_eq!(go_duration(Duration::from_millis(millis)), expected);
         }
     }
 

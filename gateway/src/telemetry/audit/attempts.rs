@@ -5,10 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{
-    Tokens,
-    line::{Line, name},
-};
+use super::Tokens;
+use crate::telemetry::json_line::{Line, name};
 
 /// A call to Bedrock.
 #[derive(Clone, Debug)]

@@ -1,12 +1,12 @@
-//! The line of a record: a JSON object, written member by member. A serializer takes five times as long, since it checks each
+//! A line of a log: a JSON object, written member by member. A serializer takes several times as long, since it checks each
 //! byte of names and values on its own.
 
-use std::{cell::Cell, io::Write as _, mem, net::IpAddr};
+use std::{cell::Cell, fmt, io::Write as _, mem, net::IpAddr};
 
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// Bytes of a usual record.
+/// Bytes of a usual line.
 const USUAL_BYTES: usize = 1024;
 /// Bytes of a buffer that is kept.
 const KEPT_BYTES: usize = 16 * 1024;
@@ -22,15 +22,15 @@ macro_rules! name {
         concat!(",\"", $name, "\":")
     };
 }
-pub(super) use name;
+pub(crate) use name;
 
 /// A JSON object that is not complete.
 #[derive(Debug)]
-pub(super) struct Line(Vec<u8>);
+pub(crate) struct Line(Vec<u8>);
 
 impl Line {
     /// An object without members.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // A thread that ends has none.
         let mut line = BUFFER.try_with(Cell::take).unwrap_or_default();
         line.clear();
@@ -46,11 +46,9 @@ impl Line {
         self.0.extend_from_slice(name.unwrap_or_default());
     }
 
-    pub(super) fn text(&mut self, name: &'static str, value: &str) {
+    pub(crate) fn text(&mut self, name: &'static str, value: &str) {
         self.member(name);
-        // Without an early end, so that the compiler uses vectors.
-        let is_plain = value.bytes().fold(true, |all, byte| all & is_plain(byte));
-        if is_plain {
+        if is_plain(value.as_bytes()) {
             self.quoted(value);
         } else {
             self.write(value);
@@ -65,20 +63,20 @@ impl Line {
     }
 
     /// A text, if present.
-    pub(super) fn some_text(&mut self, name: &'static str, value: Option<&str>) {
+    pub(crate) fn some_text(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.text(name, value);
         }
     }
 
     /// A word of this program, which needs no escapes.
-    pub(super) fn word(&mut self, name: &'static str, word: &'static str) {
+    pub(crate) fn word(&mut self, name: &'static str, word: &'static str) {
         self.member(name);
         self.quoted(word);
     }
 
     /// An IP address.
-    pub(super) fn address(&mut self, name: &'static str, address: IpAddr) {
+    pub(crate) fn address(&mut self, name: &'static str, address: IpAddr) {
         self.member(name);
         match address {
             // A formatter takes several times as long.
@@ -100,7 +98,7 @@ impl Line {
     }
 
     /// A time as RFC 3339 defines it.
-    pub(super) fn time(&mut self, name: &'static str, time: OffsetDateTime) {
+    pub(crate) fn time(&mut self, name: &'static str, time: OffsetDateTime) {
         self.member(name);
         self.0.push(b'"');
         // Fails only beyond the year 9999.
@@ -109,7 +107,7 @@ impl Line {
     }
 
     /// Bytes as hexadecimal digits.
-    pub(super) fn hex(&mut self, name: &'static str, bytes: &[u8]) {
+    pub(crate) fn hex(&mut self, name: &'static str, bytes: &[u8]) {
         self.member(name);
         self.0.push(b'"');
         let start = self.0.len();
@@ -120,31 +118,39 @@ impl Line {
         self.0.push(b'"');
     }
 
-    pub(super) fn number(&mut self, name: &'static str, value: u64) {
+    pub(crate) fn number(&mut self, name: &'static str, value: u64) {
         self.member(name);
         let mut digits = itoa::Buffer::new();
         self.0.extend_from_slice(digits.format(value).as_bytes());
     }
 
-    pub(super) fn some_number(&mut self, name: &'static str, value: Option<u64>) {
+    pub(crate) fn some_number(&mut self, name: &'static str, value: Option<u64>) {
         if let Some(value) = value {
             self.number(name, value);
         }
     }
 
-    pub(super) fn flag(&mut self, name: &'static str, value: bool) {
+    pub(crate) fn flag(&mut self, name: &'static str, value: bool) {
         self.member(name);
         let value: &[u8] = if value { b"true" } else { b"false" };
         self.0.extend_from_slice(value);
     }
 
-    pub(super) fn null(&mut self, name: &'static str) {
+    pub(crate) fn null(&mut self, name: &'static str) {
         self.member(name);
         self.0.extend_from_slice(b"null");
     }
 
+    /// A text without characters that need escapes, as it is displayed.
+    pub(crate) fn plain(&mut self, name: &'static str, write: impl FnOnce(&mut Self)) {
+        self.member(name);
+        self.0.push(b'"');
+        write(self);
+        self.0.push(b'"');
+    }
+
     /// Any value.
-    pub(super) fn value(&mut self, name: &'static str, value: &impl Serialize) {
+    pub(crate) fn value(&mut self, name: &'static str, value: &impl Serialize) {
         self.member(name);
         self.write(value);
     }
@@ -155,7 +161,7 @@ impl Line {
     }
 
     /// An object with the members that `write` adds.
-    pub(super) fn object(&mut self, name: &'static str, write: impl FnOnce(&mut Self)) {
+    pub(crate) fn object(&mut self, name: &'static str, write: impl FnOnce(&mut Self)) {
         self.member(name);
         self.0.push(b'{');
         write(self);
@@ -163,7 +169,7 @@ impl Line {
     }
 
     /// An array of objects with the members that `write` adds for each item.
-    pub(super) fn objects<T>(
+    pub(crate) fn objects<T>(
         &mut self,
         name: &'static str,
         items: &[T],
@@ -183,7 +189,7 @@ impl Line {
     }
 
     /// The complete object, with a line break.
-    pub(super) fn end(&mut self) -> &[u8] {
+    pub(crate) fn end(&mut self) -> &[u8] {
         self.0.extend_from_slice(b"}\n");
         &self.0
     }
@@ -199,9 +205,37 @@ impl Drop for Line {
     }
 }
 
-/// Whether a byte of a text needs no escape.
-fn is_plain(byte: u8) -> bool {
-    byte >= b' ' && byte != b'"' && byte != b'\\'
+impl fmt::Write for Line {
+    /// Appends text to a value that is being written.
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Whether a text needs no escapes.
+fn is_plain(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks();
+    // A text of more than a word has a last word, which may overlap the one before.
+    let is_rest_plain = match text.last_chunk() {
+        Some(last) => is_plain_word(*last),
+        None => rest
+            .iter()
+            .all(|byte| *byte >= b' ' && *byte != b'"' && *byte != b'\\'),
+    };
+    is_rest_plain && words.iter().all(|word| is_plain_word(*word))
+}
+
+/// Whether eight bytes need no escapes: none is a quote, a backslash or below a space. The highest bit of a byte of `less` is set if the
+/// byte is less than a limit; a carry can set that of a byte above such a byte, but no other.
+fn is_plain_word(word: [u8; 8]) -> bool {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHEST: u64 = u64::from_ne_bytes([0x80; 8]);
+    let word = u64::from_ne_bytes(word);
+    let less =
+        |word: u64, limit: u8| word.wrapping_sub(EACH.wrapping_mul(u64::from(limit))) & !word;
+    let equal = |byte: u8| less(word ^ EACH.wrapping_mul(u64::from(byte)), 1);
+    (less(word, b' ') | equal(b'"') | equal(b'\\')) & HIGHEST == 0
 }
 
 #[cfg(test)]
