@@ -2,7 +2,6 @@
 
 pub(crate) mod active_config;
 pub(crate) mod admit;
-pub(crate) mod apply_budgets;
 pub(crate) mod authenticate;
 pub(crate) mod batch;
 pub(crate) mod budget;
@@ -23,3 +22,4 @@ pub(crate) mod shared_store;
 pub(crate) mod spend;
 pub(crate) mod state;
 pub(crate) mod stream;
+pub(crate) mod unrouted;

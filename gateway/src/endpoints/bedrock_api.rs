@@ -33,13 +33,12 @@ use crate::{
     pipeline::{
         active_config::ActiveConfig,
         admit::{Admitted, admit},
-        apply_budgets,
-        authenticate::Caller,
         budget::Demand,
         conversation::{Affinity, Outline},
         exchange::repair_warning,
         record::RequestRecord,
         state::State,
+        unrouted::{Unrouted, has_budgets, hold},
     },
     telemetry::{OTHER, request_id::RequestContext, timing::Step},
     upstream::{
@@ -137,51 +136,41 @@ async fn forward(
             allowed: "POST",
         });
     }
+    let (admitted, body) = admit(state, request, Dialect::Bedrock, record).await?;
     let Admitted {
         active,
         caller,
         parts,
-        body,
-    } = admit(state, request, Dialect::Bedrock, record).await?;
-    let is_configured = state.settings().config.is_some();
+    } = &admitted;
     let length = body.len();
     let repair = || {
-        let repaired = repair::repaired(body, api_request.operation, &active)?;
+        let repaired = repair::repaired(body, api_request.operation, active)?;
         if api_request.is_stream() {
             record.estimate_input(&repaired.0);
         }
         let outline = api_request
             .is_chat()
             .then(|| Outline::read(&parts.headers, &repaired.0, false));
-        let budgets = active.budgets.as_ref().filter(|_| api_request.is_billed());
-        let budgets = budgets.filter(|budgets| budgets.apply_to(&caller.name));
-        let demand = budgets.map(|_| Demand::of(&repaired.0));
+        let has_budgets = has_budgets(active, caller, record.calls().operation);
+        let demand = has_budgets.then(|| Demand::of(&repaired.0));
         Ok::<_, GatewayError>((repaired, outline.flatten(), demand))
     };
     let ((body, is_repaired), outline, demand) = state.decoders().run(length, repair).await?;
-    let model = model(state, &active, &caller, api_request);
-    let mut affinity = Affinity::new(outline.as_ref(), model, &active.config.routing);
-    let configured = (active.as_ref(), is_configured);
-    let targets = route(
-        configured,
-        api_request,
-        (&caller, affinity.key, model),
-        record,
-    )?;
-    let targets = state.placements().arrange(targets, &mut affinity);
-    let request = (demand, &targets);
-    apply_budgets::hold(
-        state,
-        &active,
-        &caller.name,
-        request,
-        &parts.extensions,
-        record,
-    )
-    .await?;
-    if let Some(outline) = outline {
-        record.follow(state.conversations(), outline, &parts.headers);
-    }
+    let (targets, affinity) = if let Some(version) = &api_request.guardrail_version {
+        let is_configured = state.settings().config.is_some();
+        let targets = guardrail(active, is_configured, &api_request.id, version)?;
+        hold(state, &admitted, (demand, &targets), record).await?;
+        (targets, Affinity::random())
+    } else {
+        let unrouted = Unrouted {
+            model: &api_request.id,
+            is_stream: api_request.is_stream(),
+            outline,
+            demand,
+        };
+        let (targets, affinity) = unrouted.route(state, &admitted, record).await?;
+        (callable(targets, active, api_request)?, affinity)
+    };
     let headers = headers::for_bedrock(&parts.headers);
     let prepare = |_: &Target| {
         Ok(Prepared {
@@ -192,56 +181,38 @@ async fn forward(
     };
     let first = prepare(&targets.first)?;
     record.end(Step::Decode);
-    let call = state.call(&active, &targets, prepare);
+    let call = state.call(active, &targets, prepare);
     let response = call.perform(first, record.calls()).await?;
     record.end(Step::Upstream);
     state.placements().served(&affinity, &response.target);
-    Ok((active, response))
+    Ok((admitted.active, response))
 }
 
-/// The model for a request. The body of InvokeModel is that of its model, which no other model understands.
-fn model<'a>(
-    state: &State,
-    active: &'a ActiveConfig,
-    caller: &Caller,
-    api_request: &'a ApiRequest,
-) -> &'a str {
-    match api_request.operation {
-        Operation::Converse | Operation::ConverseStream => {
-            apply_budgets::model(state, active, caller, &api_request.id)
-        }
-        _ => &api_request.id,
+/// The targets with the models that the operation accepts.
+fn callable(targets: Targets, active: &ActiveConfig, api_request: &ApiRequest) -> Result<Targets> {
+    if api_request.operation != Operation::CountTokens
+        || !active.routes.is_configured(&api_request.id)
+    {
+        return Ok(targets);
     }
+    // CountTokens supports foundation models only, and the client does not know what the name stands for.
+    targets.try_map(|target| {
+        let model = target.foundation_model().map(Arc::new);
+        Ok(model.unwrap_or_else(|| Arc::clone(target)))
+    })
 }
 
-fn route(
-    (active, is_configured): (&ActiveConfig, bool),
-    api_request: &ApiRequest,
-    (caller, key, model): (&Caller, u64, &str),
-    record: &mut RequestRecord,
+/// The target for applying a guardrail without a model: with a configuration, its guardrail only.
+fn guardrail(
+    active: &ActiveConfig,
+    is_configured: bool,
+    id: &str,
+    version: &str,
 ) -> Result<Targets> {
-    let routes = &active.routes;
-    let id = &api_request.id;
-    if let Some(version) = &api_request.guardrail_version {
-        if is_configured {
-            return guardrail(active, id, version).map(|target| Targets::one(Arc::new(target)));
-        }
-        return Ok(Targets::one(Arc::new(routes.guardrail(id, version))));
+    let one = |id: &str| Targets::one(Arc::new(active.routes.guardrail(id, version)));
+    if !is_configured {
+        return Ok(one(id));
     }
-    let mut targets = routes.resolve(model, caller, key)?;
-    if api_request.operation == Operation::CountTokens && routes.is_configured(id) {
-        // CountTokens supports foundation models only, and the client does not know what the name stands for.
-        targets = targets.try_map(|target| {
-            let model = target.foundation_model().map(Arc::new);
-            Ok::<_, GatewayError>(model.unwrap_or_else(|| Arc::clone(target)))
-        })?;
-    }
-    record.set_model(id, routes.is_configured(id), api_request.is_stream());
-    Ok(targets)
-}
-
-/// The target for applying the guardrail of the configuration without a model.
-fn guardrail(active: &ActiveConfig, id: &str, version: &str) -> Result<Target> {
     let refused = |why: &str| GatewayError::Forbidden {
         message: format!("ApplyGuardrail of {id:?} version {version:?} is not permitted: {why}"),
     };
@@ -254,7 +225,7 @@ fn guardrail(active: &ActiveConfig, id: &str, version: &str) -> Result<Target> {
             .rsplit_once(":guardrail/")
             .is_some_and(|(_, own)| own == id);
     if is_same && version == configured.version {
-        return Ok(active.routes.guardrail(own, version));
+        return Ok(one(own));
     }
     Err(refused(&format!(
         "use the guardrail of this gateway, {own:?} version {:?}",

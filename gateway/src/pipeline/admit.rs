@@ -26,17 +26,16 @@ use crate::{
     telemetry::timing,
 };
 
-/// An admitted request.
+/// An admitted request, without its body.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     /// The configuration of the request until its end.
     pub(crate) active: Arc<ActiveConfig>,
     pub(crate) caller: Caller,
     pub(crate) parts: Parts,
-    pub(crate) body: Bytes,
 }
 
-/// Admits a request. Clients of Bedrock's own API may sign instead of sending a key.
+/// Admits a request and reads its body. Clients of Bedrock's own API may sign instead of sending a key.
 ///
 /// # Errors
 /// 503 with too many open requests, 401 or 403 for the client, 413 or 408 for the body, 429 over a rate limit.
@@ -45,7 +44,7 @@ pub(crate) async fn admit(
     request: Request,
     dialect: Dialect,
     record: &mut RequestRecord,
-) -> Result<Admitted> {
+) -> Result<(Admitted, Bytes)> {
     let active = state.active();
     let limits = &active.config.limits;
     let (parts, body) = request.into_parts();
@@ -95,12 +94,12 @@ pub(crate) async fn admit(
     let limits = apply_limits(state, &active, &caller.name, &parts, record);
     measure::part(Step::Limits, limits).await?;
     record.end(timing::Step::Limit);
-    Ok(Admitted {
+    let admitted = Admitted {
         active,
         caller,
         parts,
-        body,
-    })
+    };
+    Ok((admitted, body))
 }
 
 /// Counts the request as open until the record is closed. `limit`: 0 for none; absent for that of the memory.

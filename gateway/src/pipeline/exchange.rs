@@ -10,14 +10,13 @@ use http::HeaderMap;
 use super::{
     active_config::ActiveConfig,
     admit::{Admitted, admit},
-    apply_budgets,
-    authenticate::Caller,
     budget::{Demand, Fields},
     conversation::{Affinity, Outline},
     endpoint::{Endpoint, Media, Preparation, TargetRequest},
     kept_reasoning::ReasoningStore,
     record::RequestRecord,
     state::State,
+    unrouted::{Unrouted, has_budgets},
 };
 use crate::{
     http::{
@@ -86,12 +85,6 @@ pub(crate) fn repair_warning() -> String {
     format!("{param}: {how}")
 }
 
-/// Whether a request counts against budgets. Counting tokens costs nothing.
-fn has_budgets(active: &ActiveConfig, caller: &Caller, operation: &str) -> bool {
-    let budgets = active.budgets.as_ref();
-    operation != "count_tokens" && budgets.is_some_and(|budgets| budgets.apply_to(&caller.name))
-}
-
 impl Routed {
     /// Admits and routes a request.
     ///
@@ -103,21 +96,21 @@ impl Routed {
         dialect: Dialect,
         record: &mut RequestRecord,
     ) -> Result<Self> {
+        let (admitted, body) = admit(state, request, dialect, record).await?;
         let Admitted {
             active,
             caller,
             parts,
-            body,
-        } = admit(state, request, dialect, record).await?;
+        } = &admitted;
         if let Some(query) = parts.uri.query() {
             check_query(query)?;
         }
         let length = body.len();
-        let has_budgets = has_budgets(&active, &caller, record.calls().operation);
+        let has_budgets = has_budgets(active, caller, record.calls().operation);
         let read = || -> Result<_> {
             let (body, is_repaired, head, demand) = measure::step(Step::Head, || {
                 let repaired = surrogates::repaired(&body);
-                let (body, is_repaired) = repair(body, repaired, &active)?;
+                let (body, is_repaired) = repair(body, repaired, active)?;
                 let mut fields = Fields::default();
                 let head = head_with(&body, |name, value| {
                     if has_budgets {
@@ -137,33 +130,18 @@ impl Routed {
             Ok((body, is_repaired, head, outline, demand))
         };
         let (body, is_repaired, head, outline, demand) = state.decoders().run(length, read).await?;
-        let routes = &active.routes;
-        let mut model = head.model.as_str();
-        if matches!(record.calls().operation, "chat" | "responses") {
-            model = apply_budgets::model(state, &active, &caller, model);
-        }
-        let (targets, affinity) = measure::step(Step::Route, || {
-            let mut affinity = Affinity::new(outline.as_ref(), model, &active.config.routing);
-            let targets = routes.resolve(model, &caller, affinity.key)?;
-            let targets = state.placements().arrange(targets, &mut affinity);
-            Ok::<_, GatewayError>((targets, affinity))
-        })?;
-        record.set_model(&head.model, routes.is_configured(&head.model), head.stream);
-        let request = (demand, &targets);
-        apply_budgets::hold(
-            state,
-            &active,
-            &caller.name,
-            request,
-            &parts.extensions,
-            record,
-        )
-        .await?;
-        if let Some(outline) = outline {
-            measure::step(Step::Conversation, || {
-                record.follow(state.conversations(), outline, &parts.headers);
-            });
-        }
+        let unrouted = Unrouted {
+            model: &head.model,
+            is_stream: head.stream,
+            outline,
+            demand,
+        };
+        let (targets, affinity) = unrouted.route(state, &admitted, record).await?;
+        let Admitted {
+            active,
+            caller,
+            parts,
+        } = admitted;
         Ok(Self {
             active,
             headers: parts.headers,

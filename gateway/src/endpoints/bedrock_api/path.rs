@@ -71,11 +71,6 @@ impl ApiRequest {
         )
     }
 
-    /// Whether Bedrock bills it.
-    pub(super) fn is_billed(&self) -> bool {
-        self.operation != Operation::CountTokens
-    }
-
     pub(super) fn is_stream(&self) -> bool {
         self.operation.framing() != Framing::Whole
     }
