@@ -22,6 +22,8 @@ use tokio::{
 
 use super::{BACKGROUND_TIMEOUT, RESPONSE_TIMEOUT, SharedStore, StoreError, Texts, keep_connected};
 
+/// The first lines of each script.
+const BEGINNING: &str = include_str!("beginning.lua");
 /// Time for which the background waits for a request to be sent with.
 pub(super) const BACKGROUND_PAUSE: Duration = Duration::from_millis(5);
 /// Pause before the background is sent again after an error.
@@ -86,6 +88,7 @@ pub(in crate::pipeline) struct Row(Bytes);
 
 impl<B: Book> Shared<B> {
     /// A server that connects in the background, with the tasks that connect and call; until then it is unavailable.
+    /// `script` follows [`BEGINNING`].
     ///
     /// # Errors
     /// When the URL is invalid.
@@ -95,7 +98,7 @@ impl<B: Book> Shared<B> {
         texts: Texts,
     ) -> Result<(Arc<Self>, JoinSet<()>), StoreError> {
         let shared = Arc::new(Self {
-            server: SharedStore::new(settings, Script::new(script), texts)?,
+            server: SharedStore::new(settings, Script::new(&[BEGINNING, script].concat()), texts)?,
             book: B::default(),
             wanted: Notify::new(),
             added: Notify::new(),

@@ -1,17 +1,12 @@
 -- Adopts the costs of a gateway in accounts of budgets, and leases it parts of what is left.
--- KEYS: for each account its hash and its sorted set. ARGV: a text of words separated by spaces; for each account
+-- Follows beginning.lua. KEYS: for each account its hash and its sorted set. The words, for each account:
 --   PLACE ID KNOWN START END LIMIT COST UNCONFIRMED FLOOR KEEP WANT SPARE
 -- where PLACE is that of its hash, START and END are its window in milliseconds, and the rest is `Ask` of account.rs. The reply
--- is a line with the time in milliseconds, and for each account a line with what is spent, what is held and what is leased.
+-- has for each account a line with what is spent, what is held and what is leased.
 -- An account is a hash with s, what is spent, h, what is held, and one field for each gateway: "COST FLOOR LEASE", or
 -- "x COST FLOOR" after its lease. A sorted set has the time at which each of them changes its state. The arithmetic is that of
 -- ledger.rs; amounts stay below 2^53, so doubles are exact.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local LEASE, REMEMBERED, SPARE_PART = 300000, 900000, 1024
-local function text(number)
-  return string.format('%.0f', number)
-end
 -- Ends leases that are over; what is spent and held then.
 local function expire(hash, due, spent, held)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 1000)) do
@@ -27,11 +22,6 @@ local function expire(hash, due, spent, held)
   end
   return spent, held
 end
-local word = string.gmatch(ARGV[1], '%S+')
-local function number()
-  return tonumber(word())
-end
-local reply = { text(now) }
 for place in word do
   local hash, due = KEYS[tonumber(place)], KEYS[place + 1]
   local id = word()

@@ -1,26 +1,16 @@
 -- Adds the tokens of finished requests of a gateway to counts, and counts requests that wait or are expected.
--- KEYS: the subjects. ARGV: a text of words separated by spaces; for each subject
+-- Follows beginning.lua. KEYS: the subjects. The words, for each subject:
 --   PLACE RPM TPM TPD TOKENS RETURNED MINUTE WAITING SPARE
--- where PLACE is that of its key, 0 means no limit, and the rest is `Ask` of shared_counts.rs. The reply is a line with the time in
--- milliseconds, and for each subject a line with the requests that are counted for this gateway, and r, rr, t, tt, td.
+-- where PLACE is that of its key, 0 means no limit, and the rest is `Ask` of shared_counts.rs. The reply has for each
+-- subject a line with the requests that are counted for this gateway, and r, rr, t, tt, td.
 -- A subject is a hash: minute m with requests r, of the previous minute rr; tokens t and tt likewise; day d with tokens td.
 -- The arithmetic is that of counts.rs.
 local SPARE_PART = 1024
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local minute, day = math.floor(now / 60000), math.floor(now / 86400000)
 local left = 60000 - now % 60000
-local function text(number)
-  return string.format('%.0f', number)
-end
 local function used(current, previous)
   return math.floor(previous * left / 60000) + current
 end
-local word = string.gmatch(ARGV[1], '%S+')
-local function number()
-  return tonumber(word())
-end
-local reply = { text(now) }
 for place in word do
   local key = KEYS[tonumber(place)]
   local rpm, tpm, tpd, tokens = number(), number(), number(), number()
