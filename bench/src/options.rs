@@ -3,18 +3,14 @@
 //!
 //! Each option is a process of its own, and each round measures all of them. The store is a Valkey or Redis server on loopback.
 
-use std::{net::SocketAddr, path::Path, process::Command, sync::Arc};
+use std::{net::SocketAddr, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
-use tokio::time::sleep;
 
 use crate::{
     configuration::{self, Feature},
-    content::{self, Case},
-    load::{self, Window},
     process::{Process, free_address},
-    report::{Measured, Report},
-    run::{CLIENT_KEY, Options, REST, expect_something, gateway, log, start_upstream, times},
+    run::{Options, QUICK_SECONDS, Targets, gateway, log, start_upstream},
     scenario::{self, Scenario},
     table,
 };
@@ -52,45 +48,19 @@ const OPTIONS: [(&str, &[Feature]); 7] = [
 /// # Errors
 /// When a process does not start, or any response is wrong.
 pub(crate) async fn run(options: &Options) -> Result<()> {
-    let text = options.only.as_deref().unwrap_or_default();
-    let mut scenarios = scenario::options();
-    scenarios.retain(|scenario| scenario.name.contains(text));
-    ensure!(!scenarios.is_empty(), "--only: no scenario is called so");
-    let (rounds, times) = if options.quick {
-        (1, times(0.2))
-    } else {
-        (options.rounds.max(1), times(options.seconds))
-    };
+    let scenarios = options.scenarios(scenario::options())?;
     let directory = tempfile::tempdir().context("failed to make a temporary directory")?;
     let store = start_store(directory.path()).await?;
-    let upstream = start_upstream(directory.path()).await?;
-    let mut targets = Vec::new();
+    let mut targets = Targets::none(start_upstream(directory.path()).await?);
     for (name, features) in OPTIONS {
         let directory = directory.path().join(name);
         std::fs::create_dir(&directory).context("failed to create a directory")?;
-        let addresses = (upstream.address(), store.address());
-        targets.push(start(options, name, features, addresses, &directory).await?);
+        let addresses = (targets.upstream(), store.address());
+        targets.add(start(options, name, features, addresses, &directory).await?);
     }
-    sleep(REST).await;
-    let mut report = Report::new(rounds, times.window);
-    for target in &targets {
-        report.at_rest(target.name(), target.memory_bytes()?);
-    }
-    let cases: Arc<[Case]> = content::cases().into();
-    for round in 0..rounds {
-        for scenario in &scenarios {
-            let number = round.saturating_add(1);
-            println!("round {number} of {rounds}: {}", scenario.name);
-            let order = targets.iter().cycle().skip(round % targets.len());
-            for target in order.take(targets.len()) {
-                let window: Window = load::run(scenario, target, &cases, CLIENT_KEY, times)
-                    .await
-                    .with_context(|| format!("{} with {}", scenario.name, target.name()))?;
-                expect_something(&window, scenario, target)?;
-                report.add(scenario, target.name(), Measured::new(scenario, &window));
-            }
-        }
-    }
+    let report = targets
+        .report(&scenarios, options.rounds(QUICK_SECONDS))
+        .await?;
     drop(targets);
     for (name, features) in OPTIONS {
         if features.contains(&Feature::Audit) {

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -23,8 +23,11 @@ use crate::{
     named,
     process::{Process, free_address},
     report::{Measured, Report},
-    run::{ACCESS_KEY_ID, CLIENT_KEY, GATEWAY, Options, PROXY, SECRET_ACCESS_KEY, Targets, times},
-    scenario::{ALL, Handling, Scenario, Size},
+    run::{
+        ACCESS_KEY_ID, CLIENT_KEY, GATEWAY, Options, PROXY, QUICK_SECONDS, Rounds,
+        SECRET_ACCESS_KEY, Targets, print_round,
+    },
+    scenario::{ALL, Handling, Size},
     table,
 };
 
@@ -46,18 +49,16 @@ struct Peer {
 /// # Errors
 /// When the gateway or the proxy gives a wrong response; reasons of peers are results.
 pub(crate) async fn run(options: &Options, installed: &Path) -> Result<()> {
-    let text = options.only.as_deref().unwrap_or_default();
-    let scenarios: Vec<Scenario> = ALL
+    let scenarios = ALL
         .into_iter()
         .filter(|one| one.handling == Handling::Translated && one.size != Size::Image)
-        .filter(|one| one.clients <= 1_000 && one.name.contains(text))
-        .collect();
-    ensure!(!scenarios.is_empty(), "--only: no scenario is called so");
-    let (rounds, times) = (options.rounds.max(1), times(options.seconds));
+        .filter(|one| one.clients <= 1_000);
+    let scenarios = options.scenarios(scenarios)?;
+    let Rounds { count, times } = options.rounds(QUICK_SECONDS);
     let directory = tempfile::tempdir().context("failed to make a temporary directory")?;
     let mut targets = Targets::start_reference(options, directory.path()).await?;
     let cases: Arc<[Case]> = content::cases().into();
-    let mut report = Report::new(rounds, times.window);
+    let mut report = Report::new(count, times.window);
     let mut names = vec![PROXY, GATEWAY];
     for make in [litellm, portkey] {
         let address = free_address()?;
@@ -72,13 +73,9 @@ pub(crate) async fn run(options: &Options, installed: &Path) -> Result<()> {
     for target in targets.in_order(0) {
         report.at_rest(target.name(), target.memory_bytes()?);
     }
-    for round in 0..rounds {
+    for round in 0..count {
         for scenario in &scenarios {
-            println!(
-                "round {} of {rounds}: {}",
-                round.saturating_add(1),
-                scenario.name
-            );
+            print_round(round, count, scenario);
             for target in targets.in_order(round) {
                 match load::run(scenario, target, &cases, CLIENT_KEY, times).await {
                     Ok(window) => {

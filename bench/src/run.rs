@@ -37,10 +37,12 @@ const RECORDED: &str = "gateway with the recorder";
 /// Credentials, as long as real ones; the fake Bedrock does not check signatures.
 pub(crate) const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub(crate) const SECRET_ACCESS_KEY: &str = "0123456789012345678901234567890123456789";
+/// Seconds of each measurement in a short round.
+pub(crate) const QUICK_SECONDS: f64 = 0.2;
 /// Most clients of a short round.
 const QUICK_CLIENTS: usize = 32;
 /// Time for a process to settle before its memory at rest is read.
-pub(crate) const REST: Duration = Duration::from_millis(500);
+const REST: Duration = Duration::from_millis(500);
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
@@ -83,6 +85,43 @@ pub(crate) struct Options {
     compare: Option<PathBuf>,
 }
 
+/// How often each scenario is measured, and how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rounds {
+    pub(crate) count: usize,
+    pub(crate) times: Times,
+}
+
+impl Options {
+    /// Those of the scenarios that are to be measured.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub(crate) fn scenarios(
+        &self,
+        all: impl IntoIterator<Item = Scenario>,
+    ) -> Result<Vec<Scenario>> {
+        let text = self.only.as_deref().unwrap_or_default();
+        let named = all.into_iter().filter(|one| one.name.contains(text));
+        let scenarios: Vec<Scenario> = named.collect();
+        ensure!(!scenarios.is_empty(), "--only: no scenario is called so");
+        Ok(scenarios)
+    }
+
+    /// The rounds. `quick`: seconds of each measurement in a short one.
+    pub(crate) fn rounds(&self, quick: f64) -> Rounds {
+        let (count, seconds) = if self.quick {
+            (1, quick)
+        } else {
+            (self.rounds.max(1), self.seconds)
+        };
+        let window = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(2));
+        let warm_up = window / 5;
+        let times = Times { warm_up, window };
+        Rounds { count, times }
+    }
+}
+
 /// Measures and prints.
 ///
 /// # Errors
@@ -99,44 +138,17 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     }
     // First: a missing file should be reported before minutes of measurements.
     let before = options.compare.as_deref().map(Report::read).transpose()?;
-    let text = options.only.as_deref().unwrap_or_default();
-    let mut scenarios = ALL.to_vec();
-    scenarios.retain(|scenario| scenario.name.contains(text));
+    let mut scenarios = options.scenarios(ALL)?;
     if options.quick {
         for scenario in &mut scenarios {
             scenario.clients = scenario.clients.min(QUICK_CLIENTS);
         }
     }
-    ensure!(!scenarios.is_empty(), "--only: no scenario is called so");
-    let (rounds, times) = if options.quick {
-        (1, times(0.2))
-    } else {
-        (options.rounds.max(1), times(options.seconds))
-    };
     let directory = tempfile::tempdir().context("failed to make a temporary directory")?;
     let targets = Targets::start(options, directory.path()).await?;
-    sleep(REST).await;
-    let mut report = Report::new(rounds, times.window);
-    for target in &targets.measured {
-        report.at_rest(target.name(), target.memory_bytes()?);
-    }
-    let cases: Arc<[Case]> = content::cases().into();
-    for round in 0..rounds {
-        for scenario in &scenarios {
-            println!(
-                "round {} of {rounds}: {}",
-                round.saturating_add(1),
-                scenario.name
-            );
-            for target in targets.in_order(round) {
-                let window = load::run(scenario, target, &cases, CLIENT_KEY, times)
-                    .await
-                    .with_context(|| format!("{} on the {}", scenario.name, target.name()))?;
-                expect_something(&window, scenario, target)?;
-                report.add(scenario, target.name(), Measured::new(scenario, &window));
-            }
-        }
-    }
+    let report = targets
+        .report(&scenarios, options.rounds(QUICK_SECONDS))
+        .await?;
     drop(targets);
     if options.quick {
         println!("\nevery response was right: {} of them", report.responses());
@@ -176,20 +188,8 @@ fn over_goal(report: &Report, scenarios: &[Scenario]) -> Vec<String> {
     goals.collect()
 }
 
-pub(crate) fn times(seconds: f64) -> Times {
-    let window = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(2));
-    Times {
-        warm_up: window / 5,
-        window,
-    }
-}
-
 /// A window without responses has no result; this is possible in a short window on a slow machine.
-pub(crate) fn expect_something(
-    window: &Window,
-    scenario: &Scenario,
-    target: &Process,
-) -> Result<()> {
+fn expect_something(window: &Window, scenario: &Scenario, target: &Process) -> Result<()> {
     ensure!(
         window.seconds < 1.0 || window.responses > 0 || window.events > 0,
         "{}: nothing came from the {} within {:.1} s",
@@ -237,6 +237,12 @@ impl Targets {
             (OTHER, "gateway.yaml", options.against.as_ref()),
         ];
         Self::start_builds(&builds, directory).await
+    }
+
+    /// No targets yet, only the fake Bedrock.
+    pub(crate) fn none(upstream: Process) -> Self {
+        let measured = Vec::new();
+        Self { measured, upstream }
     }
 
     /// The proxy, and the gateway with everything on.
@@ -314,6 +320,56 @@ impl Targets {
         let all = self.measured.iter().cycle();
         all.skip(round % count).take(count)
     }
+
+    /// Measures every scenario on every target, round after round.
+    ///
+    /// # Errors
+    /// When any response is wrong, or `add` fails.
+    pub(crate) async fn measure(
+        &self,
+        scenarios: &[Scenario],
+        Rounds { count, times }: Rounds,
+        mut add: impl FnMut(&Scenario, &Process, &Window) -> Result<()>,
+    ) -> Result<()> {
+        let cases: Arc<[Case]> = content::cases().into();
+        for round in 0..count {
+            for scenario in scenarios {
+                print_round(round, count, scenario);
+                for target in self.in_order(round) {
+                    let window = load::run(scenario, target, &cases, CLIENT_KEY, times)
+                        .await
+                        .with_context(|| format!("{} on {:?}", scenario.name, target.name()))?;
+                    add(scenario, target, &window)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The report of all measurements, and of the memory at rest.
+    ///
+    /// # Errors
+    /// When any response is wrong, or none came.
+    pub(crate) async fn report(&self, scenarios: &[Scenario], rounds: Rounds) -> Result<Report> {
+        sleep(REST).await;
+        let mut report = Report::new(rounds.count, rounds.times.window);
+        for target in &self.measured {
+            report.at_rest(target.name(), target.memory_bytes()?);
+        }
+        let add = |scenario: &Scenario, target: &Process, window: &Window| {
+            expect_something(window, scenario, target)?;
+            report.add(scenario, target.name(), Measured::new(scenario, window));
+            Ok(())
+        };
+        self.measure(scenarios, rounds, add).await?;
+        Ok(report)
+    }
+}
+
+/// Prints what is measured next.
+pub(crate) fn print_round(round: usize, count: usize, scenario: &Scenario) {
+    let number = round.saturating_add(1);
+    println!("round {number} of {count}: {}", scenario.name);
 }
 
 /// The configurations of the targets, which send calls to the fake Bedrock.

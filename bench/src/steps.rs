@@ -9,7 +9,6 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -21,11 +20,11 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
 use crate::{
-    content::{self, Case},
-    load::{self, Window},
+    load::Window,
     named,
+    process::Process,
     report::float,
-    run::{CLIENT_KEY, Options, Targets, times},
+    run::{Options, Targets},
     scenario::{ALL, Handling, Mode, Scenario, Size},
 };
 
@@ -207,39 +206,21 @@ impl Collected {
 /// # Errors
 /// When a response is wrong, a step is never reached, or the steps do not add up to the CPU time.
 pub(crate) async fn run(options: &Options, recorded: &Path) -> Result<()> {
-    let text = options.only.as_deref().unwrap_or_default();
-    let scenarios: Vec<Scenario> = ALL
-        .into_iter()
-        .filter(|scenario| is_taken_apart(scenario) && scenario.name.contains(text))
-        .collect();
-    ensure!(!scenarios.is_empty(), "--only: no scenario is called so");
-    let (rounds, times) = if options.quick {
-        (1, times(QUICK_SECONDS))
-    } else {
-        (options.rounds.max(1), times(options.seconds))
-    };
+    let scenarios = options.scenarios(ALL.into_iter().filter(is_taken_apart))?;
+    let rounds = options.rounds(QUICK_SECONDS);
     let directory = tempfile::tempdir().context("failed to make a temporary directory")?;
     let targets = Targets::start_recorded(options, recorded, directory.path()).await?;
-    let cases: Arc<[Case]> = content::cases().into();
-    let mut collected: Vec<Collected> = scenarios.iter().map(|_| Collected::default()).collect();
-    for round in 0..rounds {
-        for (scenario, collected) in scenarios.iter().zip(&mut collected) {
-            println!(
-                "round {} of {rounds}: {}",
-                round.saturating_add(1),
-                scenario.name
-            );
-            for target in targets.in_order(round) {
-                let window = load::run(scenario, target, &cases, CLIENT_KEY, times)
-                    .await
-                    .with_context(|| format!("{} on the {}", scenario.name, target.name()))?;
-                collected.add(&window);
-            }
-        }
-    }
+    let mut collected: BTreeMap<&str, Collected> = BTreeMap::new();
+    let add = |scenario: &Scenario, _: &Process, window: &Window| {
+        collected.entry(scenario.name).or_default().add(window);
+        Ok(())
+    };
+    targets.measure(&scenarios, rounds, add).await?;
     drop(targets);
-    let pairs = scenarios.iter().zip(&collected);
-    let tables: Vec<Table> = pairs.map(|(one, sums)| sums.table(one)).collect();
+    let tables = scenarios
+        .iter()
+        .filter_map(|one| Some(collected.get(one.name)?.table(one)));
+    let tables: Vec<Table> = tables.collect();
     let mut markdown = String::new();
     for table in &tables {
         table.write(&mut markdown);
@@ -248,8 +229,8 @@ pub(crate) async fn run(options: &Options, recorded: &Path) -> Result<()> {
     if let Some(path) = &options.out {
         let report = Report {
             cores: std::thread::available_parallelism().map_or(0, usize::from),
-            rounds,
-            seconds: times.window.as_secs_f64(),
+            rounds: rounds.count,
+            seconds: rounds.times.window.as_secs_f64(),
             scenarios: &tables,
         };
         let json = serde_json::to_string_pretty(&report).context("failed to write JSON")?;
