@@ -4,7 +4,10 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::identity::AssumeRoleSpec;
-use crate::config::BedrockApi;
+use crate::{
+    config::{self, BedrockApi},
+    region::Region,
+};
 
 /// A model with a name of your choice.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +79,36 @@ pub struct TargetSpec {
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z0-9_:/-]+$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
+}
+
+impl TargetSpec {
+    /// A target with defaults for everything but its id.
+    pub fn new(model_id: &str) -> Self {
+        Self {
+            model_id: model_id.to_owned(),
+            region: None,
+            weight: one(),
+            priority: 0,
+            base_model: None,
+            api: None,
+            assume_role: None,
+            project: None,
+        }
+    }
+
+    /// The target in the configuration document, with this region and without a role.
+    pub fn in_region(&self, region: Option<Region>) -> config::Target {
+        config::Target {
+            model_id: self.model_id.clone(),
+            region,
+            weight: self.weight,
+            priority: self.priority,
+            base_model: self.base_model.clone(),
+            api: self.api,
+            assume_role: None,
+            project: self.project.clone(),
+        }
+    }
 }
 
 /// A guardrail of Amazon Bedrock.

@@ -211,16 +211,8 @@ fn family(pattern: &str) -> Vec<String> {
 }
 
 fn target(spec: &TargetSpec) -> Result<Target, api::RegionError> {
-    Ok(Target {
-        model_id: spec.model_id.clone(),
-        region: spec.region.as_deref().map(str::parse).transpose()?,
-        weight: spec.weight,
-        priority: spec.priority,
-        base_model: spec.base_model.clone(),
-        api: spec.api,
-        assume_role: None,
-        project: spec.project.clone(),
-    })
+    let region = spec.region.as_deref().map(str::parse).transpose()?;
+    Ok(spec.in_region(region))
 }
 
 fn assume_role(spec: &AssumeRoleSpec) -> Result<AssumeRole, api::ArnError> {

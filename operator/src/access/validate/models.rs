@@ -37,16 +37,7 @@ pub(super) fn models(
             }
             let targets = match (&spec.model_id, &spec.targets) {
                 (Some(model_id), None) => {
-                    let target = TargetSpec {
-                        model_id: model_id.clone(),
-                        region: None,
-                        weight: 1,
-                        priority: 0,
-                        base_model: None,
-                        api: None,
-                        assume_role: None,
-                        project: None,
-                    };
+                    let target = TargetSpec::new(model_id);
                     vec![checked(&target, &field, region, problems)]
                 }
                 (None, Some(targets)) if !targets.is_empty() => targets
@@ -143,14 +134,5 @@ fn checked(
             _ => {}
         }
     }
-    Target {
-        model_id: spec.model_id.clone(),
-        region,
-        weight: spec.weight,
-        priority: spec.priority,
-        base_model: spec.base_model.clone(),
-        api: spec.api,
-        assume_role: None,
-        project: spec.project.clone(),
-    }
+    spec.in_region(region)
 }
