@@ -9,6 +9,7 @@ mod apply;
 pub(crate) mod build;
 mod certify;
 mod events;
+mod memory;
 pub(crate) mod models;
 pub(crate) mod observe;
 mod publish;
@@ -20,18 +21,14 @@ mod unparsable;
 pub(crate) mod validate;
 
 use std::{
-    collections::HashMap,
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use api::v1alpha1::{BedrockAccess, condition};
 use k8s_openapi::jiff::Timestamp;
-use kube::{Client, Resource, ResourceExt, core::DeserializeGuard};
+use kube::{Client, ResourceExt, core::DeserializeGuard};
 use kube_runtime::{
     controller::Action,
     events::{Recorder, Reporter},
@@ -39,12 +36,12 @@ use kube_runtime::{
 };
 use tracing::Instrument;
 
+pub(crate) use self::memory::Memory;
 use self::{
     apply::{Applier, ApplyError, Outcome},
     build::BuildError,
     certify::CertifyError,
     observe::{ObserveError, Observed},
-    publish::Written,
     readiness::Readiness,
     validate::{CertificateSource, Tls, ValidateError, Validated},
 };
@@ -81,29 +78,6 @@ pub(crate) struct Context {
     pub(crate) seed: Seed,
     pub(crate) memory: Arc<Memory>,
     pub(crate) queue: Arc<Queue>,
-}
-
-/// What the operator remembers about objects, by UID. Losing it costs time, never correctness.
-#[derive(Debug, Default)]
-pub(crate) struct Memory {
-    objects: Mutex<HashMap<String, Remembered>>,
-    reconciles: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Remembered {
-    /// Consecutive failures.
-    failures: u32,
-    written: Option<Written>,
-    seen: Option<Seen>,
-}
-
-/// The parts of a `BedrockAccess` that matter, as last reported by the watch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
-    generation: Option<i64>,
-    /// Hash of the status.
-    status: u64,
 }
 
 /// Why a reconcile failed.
@@ -445,66 +419,6 @@ fn requeue(
         }
     };
     Action::requeue(wait)
-}
-
-impl Memory {
-    fn failed(&self, uid: &str) -> u32 {
-        let mut objects = self.objects();
-        let failures = &mut objects.entry(uid.to_owned()).or_default().failures;
-        *failures = failures.saturating_add(1);
-        *failures
-    }
-
-    fn succeeded(&self, uid: &str) {
-        self.objects().entry(uid.to_owned()).or_default().failures = 0;
-    }
-
-    fn forget(&self, uid: &str) {
-        let mut objects = self.objects();
-        let object = objects.entry(uid.to_owned()).or_default();
-        object.failures = 0;
-        object.written = None;
-    }
-
-    /// The status of an object that was written last.
-    fn written(&self, uid: &str) -> Option<Written> {
-        self.objects().get(uid)?.written.clone()
-    }
-
-    fn set_written(&self, uid: String, written: Written) {
-        self.objects().entry(uid).or_default().written = Some(written);
-    }
-
-    /// Whether a watch event is more than the echo of our own status: a new spec, or a status written by another
-    /// process, such as a previous leader.
-    pub(crate) fn is_external_change(&self, access: &Guarded) -> bool {
-        let status = access
-            .0
-            .as_ref()
-            .ok()
-            .and_then(|access| access.status.as_ref());
-        let now = Seen {
-            generation: access.meta().generation,
-            status: publish::fingerprint(status),
-        };
-        let uid = access.uid().unwrap_or_default();
-        let mut objects = self.objects();
-        let object = objects.entry(uid).or_default();
-        let ours = object.written.as_ref().map(Written::fingerprint);
-        object.seen.replace(now).is_none_or(|before| {
-            before.generation != now.generation
-                || (before.status != now.status && ours != Some(now.status))
-        })
-    }
-
-    /// Forgets every object for which `exists` is false, so that memory use follows the number of objects.
-    pub(crate) fn retain(&self, exists: impl Fn(&str) -> bool) {
-        self.objects().retain(|uid, _| exists(uid));
-    }
-
-    fn objects(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl fmt::Debug for Context {

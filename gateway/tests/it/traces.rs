@@ -1,5 +1,7 @@
 //! Traces that the program exports to an OpenTelemetry collector, by OTLP over HTTP.
 
+mod collector;
+
 use std::{
     fmt::Write,
     io::{BufRead, BufReader},
@@ -10,35 +12,24 @@ use std::{
 };
 
 use awsdouble::{Config, Double, Fault, FaultAction, allow_bedrock};
-use axum::{Router, extract::State, routing::post};
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse},
     common::v1::{AnyValue, KeyValue, any_value::Value as Any},
     trace::v1::{Span, Status, span::SpanKind, status::StatusCode},
 };
-use prost::Message;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use self::collector::Collector;
 use crate::rig::{ACCESS_KEY, MODEL, SECRET_KEY, ask, ask_stream, eventually};
 
 const PROMPT: &str = "a prompt that stays between the client and its model";
 const COLLECTOR_KEY: &str = "a-key-of-the-collector";
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
-
-/// The requests to a collector.
-#[derive(Clone, Debug, Default)]
-struct Collected(Arc<Mutex<Vec<(HeaderMap, Bytes)>>>);
-
-struct Collector {
-    url: String,
-    collected: Collected,
-}
 
 /// The program with a simulated AWS. Killed when dropped.
 pub(crate) struct Gateway {
@@ -47,57 +38,6 @@ pub(crate) struct Gateway {
     url: String,
     log: Arc<Mutex<String>>,
     reading: Option<JoinHandle<()>>,
-}
-
-async fn take(State(collected): State<Collected>, headers: HeaderMap, body: Bytes) -> Vec<u8> {
-    collected.0.lock().unwrap().push((headers, body));
-    ExportTraceServiceResponse::default().encode_to_vec()
-}
-
-impl Collector {
-    async fn start() -> Self {
-        let collected = Collected::default();
-        let router = Router::new()
-            .route("/v1/traces", post(take))
-            .with_state(collected.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, collected }
-    }
-
-    fn requests(&self) -> Vec<ExportTraceServiceRequest> {
-        let sent = self.collected.0.lock().unwrap();
-        let decode =
-            |(_, body): &(_, Bytes)| ExportTraceServiceRequest::decode(body.clone()).unwrap();
-        sent.iter().map(decode).collect()
-    }
-
-    fn spans(&self) -> Vec<Span> {
-        let resources = self
-            .requests()
-            .into_iter()
-            .flat_map(|sent| sent.resource_spans);
-        resources
-            .flat_map(|resource| resource.scope_spans)
-            .flat_map(|scope| scope.spans)
-            .collect()
-    }
-
-    /// Waits for `count` spans; returns them in order of their start.
-    async fn wait_for(&self, count: usize) -> Vec<Span> {
-        eventually("spans", async || self.spans().len() >= count).await;
-        let mut spans = self.spans();
-        assert_eq!(spans.len(), count, "{spans:#?}");
-        spans.sort_by_key(|span| span.start_time_unix_nano);
-        spans
-    }
-
-    fn holds(&self, text: &str) -> bool {
-        let sent = self.collected.0.lock().unwrap();
-        sent.iter()
-            .any(|(_, body)| body.windows(text.len()).any(|part| part == text.as_bytes()))
-    }
 }
 
 impl Gateway {

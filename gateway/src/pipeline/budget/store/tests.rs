@@ -1,17 +1,15 @@
 //! The store on a real Redis or Valkey server, which is killed and started again without its data.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+mod server;
 
-use api::{GatewayConfig, budget::Amount};
+use std::{sync::Arc, time::Duration};
+
+use api::budget::Amount;
 use credentials::SharedTimeSource;
 use fastrand::Rng;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use self::server::{Server, eventually};
 use super::{
     super::{
         Budgets, Need, Reservation, Spent,
@@ -21,124 +19,7 @@ use super::{
     },
     *,
 };
-use crate::{
-    http::{error::GatewayError, over_limit::Subject},
-    telemetry::metrics::{Conventions, Metrics},
-};
-
-/// Server programs, in order of preference.
-const PROGRAMS: [&str; 2] = ["valkey-server", "redis-server"];
-
-/// A server without persistence on a free loopback port; killed when dropped.
-struct Server {
-    port: u16,
-    process: Child,
-    directory: tempfile::TempDir,
-}
-
-impl Server {
-    fn start() -> Self {
-        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let port = TcpListener::bind(free)
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let directory = tempfile::tempdir().unwrap();
-        let process = Self::run(port, &directory);
-        Self {
-            port,
-            process,
-            directory,
-        }
-    }
-
-    fn run(port: u16, directory: &tempfile::TempDir) -> Child {
-        let port = port.to_string();
-        let arguments = [
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--port",
-            &port,
-        ];
-        let started = PROGRAMS.iter().find_map(|program| {
-            let mut command = Command::new(program);
-            command.args(arguments).current_dir(directory.path());
-            command.stdout(Stdio::null()).spawn().ok()
-        });
-        started.expect(
-            "valkey-server or redis-server is required: on Debian, apt-get install redis-server",
-        )
-    }
-
-    fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-
-    /// Starts a new server without data.
-    fn revive(&mut self) {
-        self.process = Self::run(self.port, &self.directory);
-    }
-
-    fn restart(&mut self) {
-        self.kill();
-        self.revive();
-    }
-
-    fn settings(&self) -> RedisStore {
-        RedisStore {
-            url: format!("redis://127.0.0.1:{}", self.port),
-            credentials_directory: None,
-        }
-    }
-
-    async fn store(&self) -> Store {
-        let store = Store::start(&self.settings()).unwrap();
-        eventually(|| store.is_up()).await;
-        store
-    }
-
-    /// What one gateway process has.
-    async fn gateway(&self, budgets: &str) -> Arc<Budgets> {
-        self.reloaded(budgets, None).await
-    }
-
-    /// What a process has after a reload.
-    async fn reloaded(&self, budgets: &str, previous: Option<&Budgets>) -> Arc<Budgets> {
-        let text = format!(
-            "{{access: {{namespace: team-a, name: chat}}, limits: {{budgets: [{budgets}], store: {{redis: {{url: '{}'}}}}}}}}",
-            self.settings().url
-        );
-        let config = GatewayConfig::from_yaml(&text).unwrap();
-        let metrics = Metrics::new(Conventions::default());
-        let budgets = Budgets::compile(&config, std::iter::empty(), &metrics, previous)
-            .unwrap()
-            .unwrap();
-        eventually(|| budgets.store_is_up() == Some(true)).await;
-        Arc::new(budgets)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-async fn eventually(mut check: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
-    while !check() {
-        assert!(Instant::now() < end, "not in time");
-        // sleep: polls a server of another process
-        sleep(Duration::from_millis(5)).await;
-    }
-}
+use crate::http::{error::GatewayError, over_limit::Subject};
 
 fn clock() -> SharedTimeSource {
     SharedTimeSource::default()
