@@ -261,8 +261,8 @@ impl Budgets {
         }
     }
 
-    /// Places the holds of a request in leases of the store, which is asked if they are too small. While it is unavailable, each
-    /// budget follows its `onStoreFailure`.
+    /// Places the holds of a request in leases of the store. If a lease is too small, the store is called. While it is
+    /// unavailable, each budget follows its `onStoreFailure`.
     ///
     /// # Errors
     /// 503 if the store is unavailable and a budget is closed then.

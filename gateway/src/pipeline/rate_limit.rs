@@ -209,7 +209,7 @@ impl Limiter {
     }
 }
 
-/// Checks with what the store has reported; none if it must be asked. `is_asked`: whether it was asked for this request.
+/// Checks with the last reply of the store; `None` if a call is needed. `is_asked`: whether a call was made for this request.
 fn check_known(
     quotas: Quotas<'_>,
     now: Instant,

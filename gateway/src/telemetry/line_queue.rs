@@ -1,7 +1,7 @@
 //! A queue of lines for a thread that writes them, so that no request waits for a disk or a pipe.
 //!
 //! Requests append to one buffer while the thread writes the other: a line costs a copy, and neither an allocation nor the start
-//! of a thread. The thread pauses after each write, so lines of a busy gateway are written together. It sleeps while there are none.
+//! of a thread. The thread pauses after each write, so lines of a busy gateway are written together. It sleeps while the queue is empty.
 
 use std::{
     mem,

@@ -1,8 +1,8 @@
 //! What one gateway knows of a budget in one window: its own requests, and its lease from the store. Pure.
 //!
 //! A request holds the most that it can cost before it is sent, and is settled with its cost when it ends. A gateway with a
-//! store leases a part of what is left of the budget: its requests hold parts of the lease, so that most of them need not ask
-//! the store. What the gateway tells the store is the sum of its costs since it started, so that a repetition changes nothing.
+//! store leases a part of what is left of the budget: its requests hold parts of the lease, so that most of them need no call
+//! of the store. The gateway reports the sum of its costs since it started, so that a repeated report changes nothing.
 //! The store's side of the arithmetic is in `store/accounts.lua` and, for tests, in `ledger.rs`.
 
 use api::shares::Grant;
@@ -177,7 +177,7 @@ impl Account {
         self.lease.most.saturating_sub(used)
     }
 
-    /// Adds a hold if it fits. Whether the account must be queued for the store.
+    /// Adds a hold if it fits. Returns whether the account must be queued for the store.
     ///
     /// # Errors
     /// When it does not fit.
@@ -231,7 +231,7 @@ impl Account {
         }
     }
 
-    /// Replaces a hold by the cost of its request. Whether the account must be queued for the store.
+    /// Replaces a hold by the cost of its request. Returns whether the account must be queued for the store.
     pub(super) fn settle(&mut self, hold: Hold, cost: u64) -> bool {
         self.open = Hold {
             floor: self.open.floor.saturating_sub(hold.floor),
@@ -241,8 +241,8 @@ impl Account {
         self.queue()
     }
 
-    /// Adds what a waiting request needs, also if it fits here: it may wait for another budget. Whether the account must be queued
-    /// for the store.
+    /// Adds what a waiting request needs, also if it fits here: it may wait for another budget. Returns whether the account
+    /// must be queued for the store.
     pub(super) fn want(&mut self, hold: Hold) -> bool {
         self.lease.wanted = self.lease.wanted.plus(hold);
         self.queue()
@@ -253,12 +253,12 @@ impl Account {
         !std::mem::replace(&mut self.lease.is_queued, true)
     }
 
-    /// The store is gone: another one can have the account.
+    /// The store was removed; the account can be queued for another one.
     pub(super) fn left_queue(&mut self) {
         self.lease.is_queued = false;
     }
 
-    /// Has the lease renewed. Whether the account must be queued for the store.
+    /// Requests a renewal of the lease. Returns whether the account must be queued for the store.
     pub(super) fn renew(&mut self) -> bool {
         self.lease.must_renew = true;
         self.queue()

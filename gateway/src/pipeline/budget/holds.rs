@@ -208,7 +208,7 @@ impl Holds {
         refusal.map_or(Ok(()), Err)
     }
 
-    /// Has the store asked for what the request needs.
+    /// Queues what the request needs for the store.
     pub(super) fn want(&self, store: &Store) {
         for part in &self.parts {
             if part.budget.local.want(part.window, part.hold) {

@@ -7,7 +7,7 @@ use crate::pipeline::shared_store::recent::SPARE_PART;
 
 /// Time after which a gateway that does not call has stopped.
 pub(super) const LEASE_MILLIS: u64 = 300_000;
-/// Time for which a gateway that has stopped is remembered: it was only cut off if it calls again.
+/// Time for which a gateway that has stopped is remembered: if it calls again, it was only disconnected.
 pub(super) const REMEMBERED_MILLIS: u64 = 900_000;
 
 /// The ledger of one window.

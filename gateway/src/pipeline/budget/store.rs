@@ -1,7 +1,7 @@
 //! The accounts of budgets in a Redis or Valkey server.
 //!
-//! Gateways lease parts of a budget from the server, and tell it what they have spent. The server's clock decides in which
-//! window a request is. While the server is unavailable, costs wait: none is lost, and the server ignores repetitions. Each
+//! Gateways lease parts of a budget from the server, and report their costs to it. The server's clock determines the window
+//! of a request. While the server is unavailable, costs wait: none is lost, and the server ignores repeated reports. Each
 //! call contains what the server has reported as spent, so that a server that lost its data continues from there.
 
 use std::{
@@ -92,7 +92,7 @@ impl Store {
         now.saturating_add_signed(self.offset.load(Ordering::Relaxed))
     }
 
-    /// Queues an account that must be, to be sent in the background.
+    /// Queues an account that has reported that it must be queued. It is sent in the background.
     pub(super) fn queue(&self, budget: &Arc<Budget>, window: Window) {
         let budget = Arc::clone(budget);
         if self.shared.book.lock().add(Place { budget, window }) {
@@ -100,7 +100,7 @@ impl Store {
         }
     }
 
-    /// Has queued accounts sent now, and waits for the response; whether there is one. `now`: the gateway's time.
+    /// Sends queued accounts now and waits. Returns whether the server has responded. `now`: the gateway's time.
     pub(super) async fn call(&self, now: u64) -> bool {
         let time = || self.shared.book.time.load(Ordering::Relaxed);
         let before = time();
@@ -130,7 +130,7 @@ impl Leases {
 }
 
 impl Accounts {
-    /// Queues an account; whether nothing was queued before.
+    /// Queues an account. Returns whether nothing was queued before.
     fn add(&mut self, place: Place) -> bool {
         let is_first = self.queue.is_empty();
         self.open.insert(place.id(), place.clone());
@@ -138,7 +138,7 @@ impl Accounts {
         is_first
     }
 
-    /// Has an account sent although nothing has changed.
+    /// Queues an account although nothing has changed.
     fn renew(&mut self, place: Place) {
         if place.local().renew(place.window) {
             self.add(place);

@@ -1,7 +1,7 @@
 //! What the store has reported of a subject, and what this gateway has counted since. Pure: the time is an argument.
 //!
 //! The store counts requests before they arrive: a gateway with many requests gets a few in advance, and returns those that do
-//! not arrive. So most requests of a busy gateway need not ask the store. Tokens of other gateways are known with a delay of
+//! not arrive. Most requests of a busy gateway therefore need no call. Tokens of other gateways are known with a delay of
 //! [`FRESH`].
 
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::counts::{Counts, Usage, minute};
 use crate::pipeline::shared_store::recent::Recent;
 
-/// Time for which the counts of the store decide.
+/// Time for which the counts of the store apply.
 const FRESH: Duration = Duration::from_millis(20);
 
 /// Counts of a subject.
@@ -60,7 +60,7 @@ pub(super) struct Counted {
 pub(super) enum Decision {
     Allowed,
     Full,
-    /// The store must be asked.
+    /// A call of the store is needed.
     Unknown,
 }
 
@@ -116,13 +116,14 @@ impl SharedCounts {
         self.recent.add(1, now);
     }
 
-    /// Adds a request that waits for the store, maybe because of another subject. Whether the subject must be queued for the store.
+    /// Adds a request that waits for the store, possibly because of another subject. Returns whether the
+    /// subject must be queued for the store.
     pub(super) fn wait(&mut self) -> bool {
         self.waiting = self.waiting.saturating_add(1);
         self.queue()
     }
 
-    /// Adds the tokens of a finished request. Whether the subject must be queued for the store.
+    /// Adds the tokens of a finished request. Returns whether the subject must be queued for the store.
     pub(super) fn add_tokens(&mut self, tokens: u64) -> bool {
         self.tokens = self.tokens.saturating_add(tokens);
         self.queue()
@@ -132,7 +133,7 @@ impl SharedCounts {
         !std::mem::replace(&mut self.is_queued, true)
     }
 
-    /// The store is gone: another one can have the subject.
+    /// The store was removed; the subject can be queued for another one.
     pub(super) fn left_queue(&mut self) {
         self.is_queued = false;
     }
@@ -165,7 +166,7 @@ impl SharedCounts {
     }
 
     /// Adopts the response to what was asked; none if the store is unavailable: the counts of this gateway have what is lost.
-    /// Whether the subject must be queued again.
+    /// Returns whether the subject must be queued again.
     pub(super) fn adopt(&mut self, asked: Instant, counted: Option<Counted>) -> bool {
         self.sent_tokens = 0;
         let Some(counted) = counted else {

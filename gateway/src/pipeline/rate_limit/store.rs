@@ -1,8 +1,8 @@
 //! Counts that several gateways share, in a Redis or Valkey server.
 //!
-//! The server counts requests, some of a busy gateway in advance, and adds tokens. Its clock applies, and each subject is one
-//! key that expires. Without a response within 100 ms the gateway uses its own counts, which it always updates, until the
-//! server recovers.
+//! The server counts requests and adds tokens. For a busy gateway, it counts some requests in advance. Its clock applies, and
+//! each subject is one key that expires. Without a response within 100 ms, the gateway uses its own counts, which it always
+//! updates, until the server recovers.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -66,14 +66,14 @@ impl Store {
         self.shared.server.is_up()
     }
 
-    /// Queues a subject that must be, to be sent in the background.
+    /// Queues a subject that has reported that it must be queued. It is sent in the background.
     pub(super) fn queue(&self, quota: &Arc<Quota>) {
         if self.shared.book.add(Arc::clone(quota)) {
             self.shared.added();
         }
     }
 
-    /// Has queued subjects sent now, and waits for the response; whether there is one.
+    /// Sends queued subjects now and waits. Returns whether the server has responded.
     pub(super) async fn call(&self) -> bool {
         self.shared.call().await
     }
@@ -89,7 +89,7 @@ impl Queue {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a subject; whether nothing was queued before.
+    /// Queues a subject. Returns whether nothing was queued before.
     fn add(&self, quota: Arc<Quota>) -> bool {
         let mut queue = self.lock();
         queue.push(quota);

@@ -1,6 +1,6 @@
-//! Calls of a script, one at a time: each has what all requests of the time before it need, and what waits in the background.
+//! Calls of a script, one at a time. Each call contains what all requests before it need, and what waits in the background.
 //!
-//! What is sent is up to the [`Book`]: it writes the words of a call from what its accounts need at that time, and adopts the
+//! The [`Book`] decides what is sent: it writes the words of a call from what its accounts need at that time, and adopts the
 //! reply. A request whose account needs a response waits for the end of the next call.
 
 use std::{
@@ -24,9 +24,9 @@ use super::{BACKGROUND_TIMEOUT, RESPONSE_TIMEOUT, SharedStore, StoreError, Texts
 
 /// The first lines of each script.
 const BEGINNING: &str = include_str!("beginning.lua");
-/// Time for which the background waits for a request to be sent with.
+/// Time for which what waits in the background is held back, so that it is sent with a request.
 pub(super) const BACKGROUND_PAUSE: Duration = Duration::from_millis(5);
-/// Pause before the background is sent again after an error.
+/// Pause before what waits in the background is sent again after an error.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Time after which leases are renewed.
 const RENEWAL: Duration = Duration::from_mins(1);
@@ -55,7 +55,7 @@ struct Ended {
 
 /// Accounts that a server shares between gateways.
 pub(in crate::pipeline) trait Book: Default + Send + Sync + 'static {
-    /// What is on its way.
+    /// What has been sent and has no reply yet.
     type Sent: Send;
 
     /// Whether something waits.
@@ -67,7 +67,7 @@ pub(in crate::pipeline) trait Book: Default + Send + Sync + 'static {
     /// Adopts the reply; none if the server did not respond.
     fn adopt(&self, sent: Self::Sent, reply: Option<Reply>);
 
-    /// Has everything sent that the server forgets otherwise.
+    /// Queues everything that the server would otherwise forget.
     fn renew(&self);
 }
 
@@ -116,7 +116,7 @@ impl<B: Book> Shared<B> {
         Ok((shared, tasks))
     }
 
-    /// Waits for the end of a call that begins now; whether the server has responded.
+    /// Waits for the end of a call that begins now. Returns whether the server has responded.
     pub(in crate::pipeline) async fn call(&self) -> bool {
         if !self.server.is_up() {
             return false;
@@ -134,17 +134,17 @@ impl<B: Book> Shared<B> {
         }
     }
 
-    /// Has what waits in the background sent within a few milliseconds.
+    /// Sends what waits in the background within a few milliseconds.
     pub(in crate::pipeline) fn added(&self) {
         self.added.notify_one();
     }
 
-    /// Has what waits in the background sent now.
+    /// Sends what waits in the background now.
     pub(in crate::pipeline) fn flush(&self) {
         self.wanted.notify_one();
     }
 
-    /// Calls, as long as it runs.
+    /// Makes the calls, without end.
     async fn call_when_wanted(&self) {
         loop {
             self.wanted.notified().await;
@@ -170,7 +170,7 @@ impl<B: Book> Shared<B> {
         }
     }
 
-    /// Sends the background a few milliseconds after something is added, and again after an outage.
+    /// Sends what waits in the background a few milliseconds after it is added, and again after an outage.
     async fn send_background(&self) {
         let mut renewal = Instant::now();
         loop {

@@ -1,4 +1,4 @@
-//! What the requests of a gateway have needed lately, to get as much in advance. Pure: the time is an argument.
+//! What the requests of a gateway needed recently, so that it can get as much in advance. Pure: the time is an argument.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::calls::BACKGROUND_PAUSE;
 pub(in crate::pipeline) const SPARE_PART: u64 = 1024;
 /// Time of a count: about the time between two calls in the background.
 const PERIOD: Duration = BACKGROUND_PAUSE;
-/// Requests in it from which on a gateway gets something in advance.
+/// Number of requests in that time from which a gateway gets something in advance.
 const BUSY: u64 = 2;
 
 /// What requests have needed in the current and the previous period.
