@@ -1,7 +1,7 @@
 //! `spec.gateway.tls`: the Secret with certificates of the operator, and what refers to it.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::{api::core::v1::Secret, jiff::Timestamp};
 
 use super::*;
 use crate::webhook::Rotation;
@@ -130,13 +130,21 @@ async fn damaged_entry_is_renewed_by_the_same_authority_and_others_stay() {
     assert!(!after.data.unwrap().contains_key("former-gateway.key"));
 }
 
+/// Makes the newest CA this much older, as if the time had passed.
+fn age_authority(world: &World, by: Duration) {
+    let made: Timestamp = text(&secret(world), "ca.made").parse().unwrap();
+    let mut aged = world.api.object(SECRET).unwrap();
+    aged["data"]["ca.made"] = json!(STANDARD.encode((made - by).to_string()));
+    world.api.put(SECRET, aged);
+}
+
 #[tokio::test]
 async fn new_authority_is_published_before_it_is_used() {
     let mut world = World::new();
     let rotation = Rotation {
-        authority: Duration::from_secs(6),
-        certificate: Duration::from_mins(10),
-        overlap: Duration::from_secs(1),
+        authority: Duration::from_hours(30),
+        certificate: Duration::from_hours(90),
+        overlap: Duration::from_hours(2),
         check: Duration::ZERO,
     };
     let mut settings = fixtures::settings();
@@ -146,11 +154,12 @@ async fn new_authority_is_published_before_it_is_used() {
     world.catch_up();
     let first = secret(&world);
 
-    // sleep: the lifetimes are real time, since certificates have dates.
-    tokio::time::sleep(Duration::from_millis(4500)).await;
+    // In the last third of its lifetime.
+    age_authority(&world, Duration::from_hours(21));
     world.reconcile(fixtures::access(TLS)).await.unwrap();
     world.catch_up();
     let both = secret(&world);
+    assert_ne!(text(&both, "ca.crt"), text(&first, "ca.crt"));
     assert!(
         text(&both, "ca.crt").ends_with(&text(&first, "ca.crt")),
         "the new one and the old one"
@@ -161,8 +170,17 @@ async fn new_authority_is_published_before_it_is_used() {
     );
     assert_eq!(published(&world), text(&both, "ca.crt"));
 
-    // sleep: see above.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // Before the overlap, nothing changes.
+    age_authority(&world, Duration::from_hours(1));
+    world.reconcile(fixtures::access(TLS)).await.unwrap();
+    let waiting = secret(&world);
+    assert_eq!(text(&waiting, "ca.crt"), text(&both, "ca.crt"));
+    assert_eq!(
+        text(&waiting, "chat-gateway.crt"),
+        text(&both, "chat-gateway.crt")
+    );
+
+    age_authority(&world, Duration::from_hours(1));
     world.reconcile(fixtures::access(TLS)).await.unwrap();
     let used = secret(&world);
     assert_eq!(text(&used, "ca.crt"), text(&both, "ca.crt"));
