@@ -8,11 +8,11 @@
 pub(crate) mod cache;
 pub(crate) mod context;
 pub(crate) mod conversation;
-mod cursor;
+pub(crate) mod cursor;
 mod error;
 pub(crate) mod fields;
 pub(crate) mod guardrail;
-mod head;
+pub(crate) mod head;
 pub(crate) mod held;
 pub(crate) mod json;
 pub(crate) mod leak;
@@ -41,7 +41,7 @@ pub use cursor::Cursor;
 pub use error::{RequestError, StreamError, UpstreamError};
 pub use fields::FieldDescription;
 pub use guardrail::twice as guardrail_set_twice;
-pub use head::{Head, head, head_with, with_client_model, with_model, with_model_at};
+pub use head::{Head, head, head_with, with_client_model, with_model};
 pub use options::{
     ClientGuardrail, DecodeOptions, Fetch, FetchKind, Fetched, GuardrailRef, KeptReasoning,
     RemoteMedia, SignedReasoning,

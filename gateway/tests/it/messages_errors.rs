@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    messages::{CLAUDE, ask, events},
+    messages::{CLAUDE, ask, document, events},
     rig::{MODEL, Plan, Rig},
 };
 
@@ -277,6 +277,40 @@ async fn gateway_errors_have_anthropics_format() {
             "{error}"
         );
         assert!(response.headers.contains_key("request-id"), "{path}");
+    }
+    assert!(rig.calls().is_empty());
+}
+
+/// Model, stream flag and limit are read without a parser, and a forwarded body has no other reader.
+#[tokio::test]
+async fn a_body_that_is_not_json_is_rejected_for_each_api() {
+    let rig = Rig::with_document(&document()).await;
+    for model in ["invoke", "converse", "endpoint", "nova"] {
+        let ok = ask(model, "hi").to_string();
+        for (part, broken) in [
+            ("\"hi\"}", "\"hi\""),
+            ("\"hi\"}", "\"hi\"]"),
+            ("\"hi\"", "\"h\\i\""),
+            ("\"hi\"", "\"h\ti\""),
+            ("\"hi\"", "hi"),
+            ("4000", "04000"),
+            ("4000", "4000 1"),
+            ("[{", "[,{"),
+        ] {
+            let body = ok.replace(part, broken);
+            assert_ne!(body, ok, "{part}");
+            for path in ["/v1/messages", "/v1/messages/count_tokens"] {
+                let case = format!("{model} {path} {body}");
+                let response = rig.call(Method::POST, path, &[VERSION], body.clone()).await;
+                assert_eq!(response.status, 400, "{case}: {}", response.text());
+                assert_eq!(response.json()["type"], "error", "{case}");
+                let error = response.error();
+                assert_eq!(error["type"], "invalid_request_error", "{case}");
+                let message = error["message"].as_str().unwrap();
+                assert!(message.contains("not a valid request"), "{case}: {message}");
+                assert!(message.contains("line 1 column "), "{case}: {message}");
+            }
+        }
     }
     assert!(rig.calls().is_empty());
 }

@@ -20,7 +20,7 @@ pub(super) mod tools;
 use std::{borrow::Cow, collections::BTreeSet};
 
 use crate::translation::{
-    ClientGuardrail, DecodeOptions, GuardrailRef, RequestError, names::ToolNames,
+    ClientGuardrail, DecodeOptions, GuardrailRef, RequestError, json::checked, names::ToolNames,
     warnings::Warnings, write::quoted,
 };
 
@@ -93,10 +93,7 @@ pub fn passthrough(
     endpoint: Endpoint<'_>,
     options: &DecodeOptions<'_>,
 ) -> Result<Passthrough, RequestError> {
-    let text = std::str::from_utf8(body).map_err(|_| RequestError::no_object())?;
-    if !Slice::new(text).is_object() {
-        return Err(RequestError::no_object());
-    }
+    let text = checked(body)?;
     let mut warnings = Warnings::new(options.strict);
     let in_place = roles::in_place(text, options.capabilities, &mut warnings)?;
     let text = in_place.as_deref().unwrap_or(text);

@@ -12,7 +12,12 @@ use bedrock::converse::{BilledTier, TokenUsage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::translation::{RequestError, with_model, with_model_at};
+use crate::translation::{
+    RequestError,
+    head::{replaced, utf8},
+    json::members,
+    with_model,
+};
 pub use stream::PassthroughStream;
 
 /// A request for Bedrock's OpenAI endpoint.
@@ -46,13 +51,43 @@ struct ConverseFields<'a> {
     additional: Option<&'a RawValue>,
 }
 
+/// The model as it is written, and whether the client requests a stream. `None` for a body that only serde can judge: with an error, a
+/// duplicate, an escape in a name, or a field of [`ConverseFields`].
+fn read(body: &str) -> Option<(&str, bool)> {
+    let (mut model, mut stream) = (None, None);
+    members(body, |name, value| match name {
+        "model" => model.replace(value).is_none().then_some(()),
+        "stream" => {
+            let is_stream = match value {
+                "true" => true,
+                "false" | "null" => false,
+                _ => return None,
+            };
+            stream.replace(is_stream).is_none().then_some(())
+        }
+        "thinking"
+        | "cache_control"
+        | "performanceConfig"
+        | "guardrailConfig"
+        | "extra_body"
+        | "additionalModelRequestFields" => None,
+        name => (!name.contains('\\')).then_some(()),
+    })?;
+    Some((model?, stream.unwrap_or(false)))
+}
+
 /// Translates a request for Bedrock's endpoint; `model` is Bedrock's name of the model.
 ///
 /// # Errors
 /// A 400 that names a field that the endpoint does not support.
 pub fn passthrough(body: &[u8], model: &str) -> Result<PassthroughRequest, RequestError> {
+    let text = utf8(body)?;
+    if let Some((found, stream)) = read(text) {
+        let body = replaced(body, found, model)?;
+        return Ok(PassthroughRequest { body, stream });
+    }
     let given: ConverseFields<'_> =
-        serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
+        serde_json::from_str(text).map_err(|error| RequestError::not_json(&error))?;
     for (field, value) in [
         ("thinking", given.thinking),
         ("cache_control", given.cache_control),
@@ -70,7 +105,7 @@ pub fn passthrough(body: &[u8], model: &str) -> Result<PassthroughRequest, Reque
         }
     }
     let body = match given.model {
-        Some(found) => with_model_at(body, found, model)?,
+        Some(found) => replaced(body, found.get(), model)?,
         None => with_model(body, model)?,
     };
     Ok(PassthroughRequest {

@@ -63,7 +63,7 @@ pub fn adapt(
     capabilities: &ModelCapabilities,
     strict: bool,
 ) -> Result<Adapted, RequestError> {
-    let text = std::str::from_utf8(body).unwrap_or_default();
+    let text = simdutf8::basic::from_utf8(body).unwrap_or_default();
     let mut adapter = Adapter {
         namespaces: capabilities.tools.namespaces,
         title: &capabilities.title,

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{cursor::Cursor, error::RequestError, refused};
+use super::{cursor::Cursor, error::RequestError, json::members, refused};
 
 /// The fields that routing needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,31 +208,40 @@ pub fn with_model(body: &[u8], model: &str) -> Result<Vec<u8>, RequestError> {
         #[serde(borrow)]
         model: &'a RawValue,
     }
-    check_utf8(body)?;
+    let text = utf8(body)?;
+    if let Some(found) = place(text) {
+        return replaced(body, found, model);
+    }
     let place: Place<'_> =
-        serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
-    replaced(body, place.model, model)
+        serde_json::from_str(text).map_err(|error| RequestError::not_json(&error))?;
+    replaced(body, place.model.get(), model)
+}
+
+/// The model as it is written. `None` for a body that only serde can judge: with an error, a duplicate or an escape in a name.
+fn place(body: &str) -> Option<&str> {
+    let mut place = None;
+    members(body, |name, value| match name {
+        "model" => place.replace(value).is_none().then_some(()),
+        name => (!name.contains('\\')).then_some(()),
+    })?;
+    place
+}
+
+/// The text of a body. serde_json does not validate the strings that it skips.
+///
+/// # Errors
+/// When the body is not UTF-8.
+pub(crate) fn utf8(body: &[u8]) -> Result<&str, RequestError> {
+    simdutf8::basic::from_utf8(body).map_err(|_| RequestError::no_object())
 }
 
 /// The body with another model in place of `found`, which is a part of it; all other bytes are unchanged.
 ///
 /// # Errors
-/// When the body is not UTF-8.
-pub fn with_model_at(body: &[u8], found: &RawValue, model: &str) -> Result<Vec<u8>, RequestError> {
-    check_utf8(body)?;
-    replaced(body, found, model)
-}
-
-/// serde_json does not validate the strings that it skips.
-fn check_utf8(body: &[u8]) -> Result<(), RequestError> {
-    simdutf8::basic::from_utf8(body)
-        .map(drop)
-        .map_err(|_| RequestError::no_object())
-}
-
-fn replaced(body: &[u8], found: &RawValue, model: &str) -> Result<Vec<u8>, RequestError> {
-    // The raw value borrows from the body, so its address gives its position.
-    let raw = found.get().as_bytes();
+/// When it is not a part of it.
+pub(crate) fn replaced(body: &[u8], found: &str, model: &str) -> Result<Vec<u8>, RequestError> {
+    // It borrows from the body, so its address gives its position.
+    let raw = found.as_bytes();
     let start = raw.as_ptr().addr().saturating_sub(body.as_ptr().addr());
     let (Some(before), Some(after)) = (
         body.get(..start),

@@ -4,6 +4,7 @@
 //! and arguments reach the model byte for byte. Decoding takes members out of an object; the members that remain are
 //! unknown fields.
 
+mod check;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,8 @@ use serde::{
 use serde_json::{Number, Value, value::RawValue};
 
 use super::error::RequestError;
+
+pub(crate) use check::members;
 
 /// Members whose values stay raw text.
 const VERBATIM: [&str; 3] = ["parameters", "schema", "input_schema"];
@@ -194,6 +197,20 @@ impl<'a> Json<'a> {
             ),
         })
     }
+}
+
+/// The text of a body that is forwarded, which must be what [`Object::from_body`] reads.
+///
+/// # Errors
+/// When the body is not a JSON object.
+pub(crate) fn checked(body: &[u8]) -> Result<&str, RequestError> {
+    let text = simdutf8::basic::from_utf8(body).ok();
+    let is_object = |text: &&str| members(text, |_, _| Some(())).is_some();
+    if let Some(text) = text.filter(is_object) {
+        return Ok(text);
+    }
+    Object::from_body(body)?;
+    text.ok_or_else(RequestError::no_object)
 }
 
 impl<'a> Object<'a> {

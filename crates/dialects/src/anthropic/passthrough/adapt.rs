@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Member, Request, Slice, has_beta};
+use super::{Member, Request, Slice, has_beta, json_edits::mentions};
 use crate::{
     families::{Choice, Effort, ModelCapabilities, ReasoningStyle, SchemaMode, TopK},
     translation::{
@@ -42,11 +42,11 @@ pub fn needs_converse(body: &[u8], options: &DecodeOptions<'_>) -> bool {
     if has_formats && forces_tools {
         return false;
     }
-    let Ok(text) = std::str::from_utf8(body) else {
+    let Ok(text) = simdutf8::basic::from_utf8(body) else {
         return false;
     };
     let may = ["output_config", "output_format", "tool_choice"];
-    if !may.iter().any(|name| text.contains(name)) {
+    if !may.iter().any(|name| mentions(text, name)) {
         return false;
     }
     let members = Slice::new(text).members();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Member, Request, Slice, adapt::Root, blocks::is_blank_text};
+use super::{Member, Request, Slice, adapt::Root, blocks::is_blank_text, json_edits::mentions};
 use crate::translation::{
     RequestError,
     cache::{LOWERED, only_last},
@@ -19,7 +19,7 @@ pub(super) enum Point {
 /// The cache points of a request in the order in which Claude processes them.
 pub(super) fn points<'t>(body: &str, root: &Root<'_, 't>) -> Vec<Slice<'t>> {
     let mut points: Vec<Slice<'t>> = Vec::new();
-    if !body.contains("cache_control") {
+    if !mentions(body, "cache_control") {
         return points;
     }
     let list = |key| root.get(key).map(|list| list.members()).unwrap_or_default();

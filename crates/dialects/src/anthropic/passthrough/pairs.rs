@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{
     Edits, Member, Slice,
     blocks::{is_blank_text, reference_as_text},
+    json_edits::mentions,
 };
 use crate::translation::{
     RequestError,
@@ -69,7 +70,7 @@ pub(super) fn completed(
     body: &str,
     warnings: &mut Warnings,
 ) -> Result<Option<String>, RequestError> {
-    if !body.contains("tool_use") && !body.contains("tool_result") {
+    if !mentions(body, "tool_use") && !mentions(body, "tool_result") {
         return Ok(None);
     }
     let Some(list) = Slice::new(body).get("messages") else {

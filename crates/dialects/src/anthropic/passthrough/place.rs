@@ -10,6 +10,7 @@ use super::{
     Edits, Member, Slice,
     adapt::Root,
     blocks::{is_blank, is_blank_text},
+    json_edits::mentions,
 };
 use crate::{
     families::ModelCapabilities,
@@ -80,7 +81,7 @@ pub(super) fn placed(
     capabilities: &ModelCapabilities,
     warnings: &mut Warnings,
 ) -> Result<Option<String>, RequestError> {
-    if !body.contains("cache_control") {
+    if !mentions(body, "cache_control") {
         return Ok(None);
     }
     let members = Slice::new(body).members();

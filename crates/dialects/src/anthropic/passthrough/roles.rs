@@ -1,7 +1,7 @@
 //! System messages within a conversation, for models that reject the role: they become user messages in their place.
 //! [`super::pairs`] then puts the results of calls before them, as Claude requires.
 
-use super::{Edits, Member, Slice};
+use super::{Edits, Member, Slice, json_edits::mentions};
 use crate::{
     families::ModelCapabilities,
     translation::{RequestError, conversation::IN_PLACE, warnings::Warnings},
@@ -16,7 +16,7 @@ pub(super) fn in_place(
     capabilities: &ModelCapabilities,
     warnings: &mut Warnings,
 ) -> Result<Option<String>, RequestError> {
-    if capabilities.system_role || !body.contains("\"system\"") {
+    if capabilities.system_role || !mentions(body, "\"system\"") {
         return Ok(None);
     }
     let list = Slice::new(body).get("messages");

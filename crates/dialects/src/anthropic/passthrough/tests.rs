@@ -45,6 +45,42 @@ fn rejected(body: &str, param: &str) {
 }
 
 #[test]
+fn a_body_that_is_not_json_is_rejected_as_in_converse() {
+    let capabilities = FamilyTable::builtin().resolve(SONNET, None);
+    let options = DecodeOptions::new(&capabilities);
+    for body in [
+        // Found by fuzzing: a head is found without a parser.
+        &br#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"]}"#[..],
+        br#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"h\i"}]}"#,
+        br#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"h\ud83d"}]}"#,
+        b"{\"model\":\"m\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":\"h\ni\"}]}",
+        b"{\"model\":\"m\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":\"\xff\"}]}",
+        br#"{"model":"m","max_tokens":1e400,"messages":[]}"#,
+        br#"{"model":"m","max_tokens":9,"messages":[],}"#,
+        br#"{"model":"m","max_tokens":9,"messages":[]} {}"#,
+        br#"[{"model":"m"}]"#,
+        b"",
+    ] {
+        let text = String::from_utf8_lossy(body);
+        let by_converse = crate::anthropic::decode(body, &[], &options).unwrap_err();
+        let forwarded = passthrough(body, &[], Endpoint::InvokeModel, &options).unwrap_err();
+        assert_eq!(forwarded, by_converse, "{text}");
+        assert_eq!(forwarded.code, "invalid_json", "{text}");
+        let counted = crate::anthropic::count_passthrough(body, &[], &options).unwrap_err();
+        assert_eq!(counted, by_converse, "{text}");
+    }
+}
+
+#[test]
+fn a_body_that_only_serde_reads_is_forwarded() {
+    let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+    let body = format!(r#"{{"model":"m","x":{deep}}}"#);
+    let native = on(SONNET, &body, &[], Endpoint::Anthropic { model: "n" }).unwrap();
+    let expected = body.replace("\"m\"", "\"n\"");
+    assert_eq!(String::from_utf8(native.body).unwrap(), expected);
+}
+
+#[test]
 fn model_and_stream_are_removed_and_the_version_added() {
     check(
         r#"{"model":"fast","max_tokens":1e2, "stream":true, "messages":[{"role":"user","content":"\u00e9 ü"}],"unknown":{"b":1.0,"a":12345678901234567890123}}"#,

@@ -4,21 +4,21 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
 use serde_json::value::RawValue;
 
-use super::{Json, MAX_VALUES, Object, is_verbatim, verbatim};
+use super::{super::cursor::quote_or_escape, Json, MAX_VALUES, Object, is_verbatim, verbatim};
 
 /// Nesting that is read here. serde_json reads 127 levels.
-const DEPTH: u8 = 64;
+pub(super) const DEPTH: u8 = 64;
 /// Bytes that are checked for control characters together.
-const BLOCK: usize = 64;
+const BLOCK: usize = 128;
 
 /// The value of a text that has nothing else.
 pub(super) fn read(text: &str) -> Option<Json<'_>> {
     let mut reader = Reader {
         rest: text,
         left: MAX_VALUES,
+        has_controls: has_controls(text.as_bytes()),
     };
     let value = reader.value(DEPTH)?;
     reader.peek().is_none().then_some(value)
@@ -28,6 +28,8 @@ struct Reader<'a> {
     rest: &'a str,
     /// Number of values that may follow.
     left: u32,
+    /// Whether the text has control characters, so that strings may have them.
+    has_controls: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -126,9 +128,9 @@ impl<'a> Reader<'a> {
         let text = self.rest;
         let mut unescaped = String::new();
         loop {
-            let at = memchr2(b'"', b'\\', self.rest.as_bytes())?;
+            let at = quote_or_escape(self.rest.as_bytes())?;
             let (run, rest) = self.rest.split_at_checked(at)?;
-            if has_controls(run.as_bytes()) {
+            if self.has_controls && has_controls(run.as_bytes()) {
                 return None;
             }
             if rest.starts_with('"') {
@@ -190,13 +192,15 @@ impl<'a> Reader<'a> {
 }
 
 /// Whether a string has control characters, which JSON forbids.
-fn has_controls(bytes: &[u8]) -> bool {
-    let least = |block: &[u8]| block.iter().fold(u8::MAX, |least, byte| least.min(*byte));
-    bytes.chunks(BLOCK).any(|block| least(block) < b' ')
+pub(super) fn has_controls(bytes: &[u8]) -> bool {
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let least = |block: &[u8; BLOCK]| block.iter().fold(u8::MAX, |least, byte| least.min(*byte));
+    let of_rest = rest.iter().fold(u8::MAX, |least, byte| least.min(*byte));
+    of_rest < b' ' || blocks.iter().any(|block| least(block) < b' ')
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -217,7 +221,7 @@ mod tests {
         Ok(read.is_some())
     }
 
-    fn values() -> impl Strategy<Value = Value> {
+    pub(in super::super) fn values() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
@@ -241,7 +245,7 @@ mod tests {
     }
 
     /// Pieces of which texts are made that are almost JSON.
-    fn pieces() -> impl Strategy<Value = String> {
+    pub(in super::super) fn pieces() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             prop::sample::select(vec![
                 "{",
@@ -342,7 +346,7 @@ mod tests {
     #[test]
     fn every_control_character_in_a_long_string_is_found() {
         for byte in 0..0x20_u8 {
-            for at in [0, 1, 63, 64, 130] {
+            for at in [0, 1, 127, 128, 130] {
                 let mut text = "x".repeat(131);
                 text.replace_range(at..=at, &char::from(byte).to_string());
                 assert!(read(&format!("\"{text}\"")).is_none(), "{byte} at {at}");
