@@ -4,7 +4,11 @@
 //! unstable option, and without sanitizers, since the code has no `unsafe`. The corpus of a target is in
 //! `target/fuzz/corpus`; it starts with the golden files.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -36,6 +40,11 @@ const SEEDS: [(&str, &[&str]); 4] = [
 /// Longest input in bytes; longer ones are slow and cover no more code.
 const MAX_BYTES: u32 = 16 * 1024;
 
+/// Where the targets are built.
+const BUILD: &str = "target/fuzz/build";
+/// Changed copies of each golden file in the tests.
+const CHANGES: usize = 16;
+
 /// Runs one target, or all targets one after the other, for `seconds` each.
 pub(crate) fn fuzz(console: &Console, only: Option<&str>, seconds: u64) -> Result<()> {
     let all = targets()?;
@@ -57,10 +66,7 @@ pub(crate) fn fuzz(console: &Console, only: Option<&str>, seconds: u64) -> Resul
         command
             .args(["fuzz", verb, "--fuzz-dir", "fuzz", "--sanitizer", "none"])
             .env("RUSTC_BOOTSTRAP", "1")
-            .env(
-                "CARGO_TARGET_DIR",
-                repository::root().join("target/fuzz/build"),
-            )
+            .env("CARGO_TARGET_DIR", repository::root().join(BUILD))
             .env_remove("RUSTFLAGS");
         command
     };
@@ -110,20 +116,94 @@ pub(crate) fn fuzz(console: &Console, only: Option<&str>, seconds: u64) -> Resul
     Ok(())
 }
 
-/// Compiles and lints the targets, so that they keep up with the parsers; the suite does not run them.
-pub(crate) fn lint(console: &Console) -> Result<()> {
-    console.step("fuzz targets compile", |step| {
-        quiet(
-            step,
-            cargo()
-                .args(["clippy", "--manifest-path", "fuzz/Cargo.toml", "--bins"])
-                .args(["--locked", "--", "-D", "warnings"])
-                .env(
-                    "CARGO_TARGET_DIR",
-                    repository::root().join("target/fuzz/build"),
-                ),
-        )
+/// Builds the targets without coverage, and runs those of [`SEEDS`] on their golden files and on changes of these. It finds a target that does
+/// not compile, or that fails without much search.
+pub(crate) fn smoke(console: &Console) -> Result<()> {
+    console.step("fuzz targets: build", |step| {
+        quiet(step, of_workspace("build").args(["--bins", "--locked"]))
+    })?;
+    console.step("fuzz targets: golden files, changed", |step| {
+        for (target, directories) in SEEDS {
+            let inputs = repository::scratch("fuzz")?.join(target);
+            // Of an earlier run.
+            if inputs.exists() {
+                fs::remove_dir_all(&inputs)
+                    .with_context(|| format!("failed to remove {}", inputs.display()))?;
+            }
+            fs::create_dir_all(&inputs)
+                .with_context(|| format!("failed to create {}", inputs.display()))?;
+            for directory in directories {
+                write_changed(&repository::root().join(directory), &inputs)?;
+            }
+            let program = repository::root().join(BUILD).join("debug").join(target);
+            let mut run = command(program);
+            run.arg(&inputs)
+                .arg("-runs=0")
+                .arg(format!("-max_len={MAX_BYTES}"))
+                .arg(format!("-artifact_prefix={}.", inputs.display()));
+            quiet(step, &mut run)?;
+        }
+        Ok(())
     })
+}
+
+/// Writes each golden file of a directory, and [`CHANGES`] copies without a byte or with another one.
+fn write_changed(directory: &Path, inputs: &Path) -> Result<()> {
+    let listed = || format!("failed to list {}", directory.display());
+    for entry in fs::read_dir(directory).with_context(listed)? {
+        let path = entry.with_context(listed)?.path();
+        let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else {
+            continue;
+        };
+        if path.extension().is_none_or(|kind| kind != "json") {
+            continue;
+        }
+        let body = fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
+        let changed = (0..CHANGES).map(|change| changed(&body, change));
+        for (number, input) in std::iter::once(body.clone()).chain(changed).enumerate() {
+            let file = inputs.join(format!("{name}.{number}"));
+            fs::write(&file, input)
+                .with_context(|| format!("failed to write {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A body without one byte, or with another one in its place.
+fn changed(body: &[u8], change: usize) -> Vec<u8> {
+    const OTHERS: [u8; 8] = *b"\"\\}],:{0";
+    // A step that has no factor in common with most lengths, so that the places differ between files.
+    let at = change.wrapping_add(1).wrapping_mul(7919) % body.len().max(1);
+    // Every other change replaces.
+    let kept = OTHERS
+        .get(change / 2 % OTHERS.len())
+        .filter(|_| change % 2 == 1);
+    let (before, after) = body.split_at_checked(at).unwrap_or_default();
+    let after = after.get(1..).unwrap_or_default();
+    [
+        before,
+        kept.map(std::slice::from_ref).unwrap_or_default(),
+        after,
+    ]
+    .concat()
+}
+
+/// Lints the targets.
+pub(crate) fn lint(console: &Console) -> Result<()> {
+    console.step("fuzz targets: clippy", |step| {
+        let mut clippy = of_workspace("clippy");
+        clippy.args(["--bins", "--locked", "--", "-D", "warnings"]);
+        quiet(step, &mut clippy)
+    })
+}
+
+/// Cargo for the workspace of the targets.
+fn of_workspace(verb: &str) -> Command {
+    let mut cargo = cargo();
+    cargo
+        .args([verb, "--manifest-path", "fuzz/Cargo.toml"])
+        .env("CARGO_TARGET_DIR", repository::root().join(BUILD));
+    cargo
 }
 
 /// Names of the targets: one file each.
@@ -173,6 +253,26 @@ mod tests {
                 assert!(repository::root().join(directory).is_dir(), "{directory}");
             }
         }
+    }
+
+    #[test]
+    fn changed_bodies_differ_in_one_byte() {
+        let body = br#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+        let mut all = std::collections::BTreeSet::new();
+        for change in 0..CHANGES {
+            let changed = changed(body, change);
+            let same = body
+                .iter()
+                .zip(&changed)
+                .take_while(|(old, new)| old == new);
+            let at = same.count();
+            let kept = changed.len() + 1 - body.len();
+            assert!(at < body.len() && kept < 2, "{changed:?}");
+            assert_eq!(changed[at + kept..], body[at + 1..]);
+            all.insert(changed);
+        }
+        assert_eq!(all.len(), CHANGES);
+        assert!(changed(b"", 1).len() < 2);
     }
 
     #[test]

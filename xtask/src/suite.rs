@@ -50,6 +50,8 @@ pub(crate) enum Part {
     Faults,
     /// Products in pods of a real cluster on this machine. Needs Linux and root.
     Cluster,
+    /// The fuzz targets on golden files and changes of them, without a search.
+    Fuzz,
 }
 
 /// Runs a whole lane, or some parts of it.
@@ -178,12 +180,13 @@ fn run_programs(console: &Console, report: &mut Report, binaries: &[Binary], ful
             binaries::run(console, name, together, how)
         });
     }
+    report.run("fuzz targets", 60, || fuzz::smoke(console));
     report.run("every identity", 20, || identities::every_identity(console));
     if full {
         report.run("documentation", 120, || checks::doc(console, false));
         report.run("images", 90, || image::check(console));
         report.run("archive of the plugin", 30, || plugin::check(console));
-        report.run("fuzz targets", 120, || fuzz::lint(console));
+        report.run("fuzz targets: clippy", 120, || fuzz::lint(console));
         report.run("bench", 60, || bench::quick(console));
         report.run("bench of options", 30, || bench::quick_options(console));
         report.run("bench of steps", 90, || bench::quick_steps(console));
@@ -291,6 +294,7 @@ fn run_part(console: &Console, part: Part, filter: Option<&str>, full: bool) -> 
         Part::Unit => ("unit tests", false, None),
         Part::Api => ("API tier", true, Some(API_TIER)),
         Part::Faults => ("fault injection", true, Some(FAULTS)),
+        Part::Fuzz => return fuzz::smoke(console),
         Part::Cluster => return demo(console, true, full, ClusterKind::Local, None),
     };
     if integration {
