@@ -28,11 +28,16 @@ const BROWSER: Package = Package {
 };
 
 /// Packages for compiling, testing and writing images. The local cluster installs those for running pods.
-const PACKAGES: [Package; 8] = [
+const PACKAGES: [Package; 9] = [
     Package {
         name: "gcc",
         file: "usr/bin/gcc",
         purpose: "compiles ring and jemalloc",
+    },
+    Package {
+        name: "g++",
+        file: "usr/bin/g++",
+        purpose: "compiles libFuzzer",
     },
     Package {
         name: "libc6-dev",
