@@ -35,11 +35,6 @@ const PACKAGES: [Package; 9] = [
         purpose: "compiles ring and jemalloc",
     },
     Package {
-        name: "g++",
-        file: "usr/bin/g++",
-        purpose: "compiles libFuzzer",
-    },
-    Package {
         name: "libc6-dev",
         file: "usr/include/stdio.h",
         purpose: "compiles ring and jemalloc",
@@ -73,6 +68,11 @@ const PACKAGES: [Package; 9] = [
         name: PROMETHEUS,
         file: "usr/bin/promtool",
         purpose: "checks metrics, alerts and dashboards",
+    },
+    Package {
+        name: "g++",
+        file: "usr/bin/g++",
+        purpose: "compiles libFuzzer",
     },
 ];
 
