@@ -368,7 +368,7 @@ async fn budget_holds_while_a_real_store_and_gateways_restart() {
             50 => {
                 let up = |gateway: &Arc<Budgets>| gateway.store_is_up() == Some(true);
                 eventually(|| gateways.iter().all(up)).await;
-                // One that has not noticed it is told by its next call.
+                // One that has not noticed it notices by its next call.
                 for gateway in &gateways {
                     gateway.flush(Duration::from_secs(10)).await;
                 }
