@@ -11,6 +11,7 @@ mod failures;
 mod guarded_io;
 mod listener;
 mod overhead;
+mod own_wakes;
 mod protocol;
 mod reload;
 pub(crate) mod router;

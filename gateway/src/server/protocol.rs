@@ -22,6 +22,7 @@ use super::{
     Port,
     connections::{Client, Place},
     guarded_io::Guarded,
+    own_wakes::OwnWakes,
 };
 use crate::http::rare::Rare;
 
@@ -117,10 +118,11 @@ where
 {
     let (mut replaced, mut shutdown) = (pin!(place.closing()), pin!(closing.begun()));
     let mut is_closing = false;
-    let rare = Rare::new();
+    let (own_wakes, rare) = (OwnWakes::new(), Rare::new());
     let ended = poll_fn(|cx| {
         loop {
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            let polled = own_wakes.poll(cx, |cx| connection.as_mut().poll(cx));
+            if let Poll::Ready(ended) = polled {
                 return Poll::Ready(ended);
             }
             let signal = rare.poll(cx, |cx| {
