@@ -7,16 +7,16 @@ use dialects::{
     translation::{DecodeOptions, head},
 };
 use libfuzzer_sys::fuzz_target;
-use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {
     let _ = head(data);
+    let body = fuzz::repaired(data);
     for capabilities in fuzz::CAPABILITIES.iter() {
         let mut options = DecodeOptions::new(capabilities);
         options.strict = data.len() % 2 == 1;
         options.automatic_cache = data.len() % 3 == 1;
         let once = || {
-            let decoded = decode(data, &options).ok()?;
+            let decoded = decode(&body, &options).ok()?;
             for warning in &decoded.warnings {
                 assert!(
                     http::HeaderValue::try_from(warning.as_str()).is_ok(),
@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
         let first = once();
         assert_eq!(first, once());
         if let Some(body) = first {
-            let _: Value = serde_json::from_slice(&body).expect("a serialized request is JSON");
+            fuzz::assert_json(&body);
         }
     }
 });
