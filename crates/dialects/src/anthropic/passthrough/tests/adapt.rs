@@ -1,8 +1,5 @@
 //! Tests that a request is adapted to what the model supports.
 
-mod cache;
-mod tools;
-
 use super::*;
 
 const HAIKU_3: &str = "anthropic.claude-3-haiku-20240307-v1:0";
@@ -59,6 +56,28 @@ fn supported_settings_are_unchanged() {
 }
 
 #[test]
+fn a_tool_is_not_forced_while_the_model_thinks() {
+    let tools = r#""tools":[{"name":"f","input_schema":{"type":"object"}}]"#;
+    let thinking = format!(
+        r#"{tools},"max_tokens":4096,"thinking":{{"type":"enabled","budget_tokens":2048}}"#
+    );
+    adapts(
+        SONNET,
+        &format!(r#"{thinking},"tool_choice":{{"type":"tool","name":"f"}}"#),
+        &format!(r#"{thinking},"tool_choice":{{"type":"auto"}}"#),
+        &["tool_choice"],
+    );
+    keeps(
+        SONNET,
+        &format!(r#"{tools},"tool_choice":{{"type":"tool","name":"f"}}"#),
+    );
+    keeps(
+        SONNET,
+        &format!(r#"{thinking},"tool_choice":{{"type":"none"}}"#),
+    );
+}
+
+#[test]
 fn a_system_message_between_a_call_and_its_result_follows_the_result() {
     let call =
         r#"{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{}}]}"#;
@@ -97,6 +116,90 @@ fn a_system_message_between_a_call_and_its_result_follows_the_result() {
             &["messages[].content"]
         };
         adapts(OPUS_4_8, &given, &sent, warnings);
+    }
+}
+
+#[test]
+fn points_of_thinking_and_blank_text_go_to_the_block_before() {
+    let point = r#""cache_control":{"type":"ephemeral"}"#;
+    let thinking = r#"{"type":"thinking","thinking":"","signature":"c""#;
+    let text = |point: &str| format!(r#"{{{point}"type":"text","text":"a"}}"#);
+    let body = |user: &str, answer: &str| {
+        format!(
+            r#""messages":[{{"role":"user","content":{user}}},{{"role":"assistant","content":[{answer}]}}]"#
+        )
+    };
+    let marked = format!(r#"[{{"type":"text","text":"q",{point}}}]"#);
+    adapts(
+        SONNET,
+        &body("\"q\"", &format!("{thinking},{point}}},{}", text(""))),
+        &body(&marked, &format!("{thinking}}},{}", text(""))),
+        &["cache_control"],
+    );
+    let blank = format!(r#"{{"type":"text","text":" ",{point}}}"#);
+    adapts(
+        SONNET,
+        &body("\"q\"", &format!("{},{blank}", text(""))),
+        &body("\"q\"", &text(&format!("{point},"))),
+        &["cache_control", "messages[].content"],
+    );
+    // The block before has one already.
+    adapts(
+        SONNET,
+        &body(&marked, &format!("{thinking},{point}}},{}", text(""))),
+        &body(&marked, &format!("{thinking}}},{}", text(""))),
+        &["cache_control"],
+    );
+}
+
+#[test]
+fn automatic_caching_is_a_point_on_the_last_block() {
+    let given = |control: &str, content: &str| {
+        format!(r#""cache_control":{control},"messages":[{{"role":"user","content":{content}}}]"#)
+    };
+    let sent = |content: &str| format!(r#""messages":[{{"role":"user","content":{content}}}]"#);
+    let short = r#"{"type":"ephemeral"}"#;
+    let long = r#"{"type":"ephemeral","ttl":"1h"}"#;
+    let lowered = r#"{"type":"ephemeral","ttl":"5m"}"#;
+    for (control, content, expected, warnings) in [
+        (
+            short,
+            r#""hi""#.to_owned(),
+            format!(r#"[{{"type":"text","text":"hi","cache_control":{short}}}]"#),
+            &[][..],
+        ),
+        (
+            long,
+            r#"[{"type":"text","text":"a"},{"type":"text","text":"b"}]"#.to_owned(),
+            format!(
+                r#"[{{"type":"text","text":"a"}},{{"cache_control":{long},"type":"text","text":"b"}}]"#
+            ),
+            &[],
+        ),
+        (
+            long,
+            format!(
+                r#"[{{"type":"text","text":"a","cache_control":{short}}},{{"type":"text","text":"b"}}]"#
+            ),
+            format!(
+                r#"[{{"type":"text","text":"a","cache_control":{short}}},{{"cache_control":{lowered},"type":"text","text":"b"}}]"#
+            ),
+            &["cache_control.ttl"],
+        ),
+        // The last block that may have one.
+        (
+            short,
+            r#"[{"type":"text","text":"a"},{"type":"text","text":" "}]"#.to_owned(),
+            format!(r#"[{{"cache_control":{short},"type":"text","text":"a"}}]"#),
+            &["messages[].content"],
+        ),
+    ] {
+        adapts(
+            SONNET,
+            &given(control, &content),
+            &sent(&expected),
+            warnings,
+        );
     }
 }
 
@@ -244,6 +347,33 @@ fn system_messages_become_user_turns_before_4_8() {
 }
 
 #[test]
+fn hours_after_five_minutes_are_lowered_in_the_order_of_bedrock() {
+    let point = |ttl: &str| format!(r#""cache_control":{{"type":"ephemeral"{ttl}}}"#);
+    let body = |first: &str, second: &str| {
+        format!(
+            r#""messages":[{{"role":"assistant","content":[{{"type":"tool_use","id":"t","name":"f","input":{{}}}}]}},{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"t","content":[{{"type":"text","text":"x",{}}}]}}]}}],"system":[{{"type":"text","text":"s",{}}}],"tools":[]"#,
+            point(second),
+            point(first),
+        )
+    };
+    let (short, hour) = ("", r#","ttl":"1h""#);
+    keeps(SONNET, &body(hour, short));
+    keeps(SONNET, &body(hour, hour));
+    adapts(
+        SONNET,
+        &body(short, hour),
+        &body(short, r#","ttl":"5m""#),
+        &["cache_control.ttl"],
+    );
+    adapts(
+        SONNET,
+        r#""messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"","signature":"c","cache_control":{"type":"ephemeral"}},{"type":"text","text":"a"}]}]"#,
+        r#""messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"","signature":"c"},{"type":"text","text":"a"}]}]"#,
+        &["cache_control"],
+    );
+}
+
+#[test]
 fn sources_get_the_form_that_claude_accepts() {
     let block = |kind: &str, source: &str| {
         format!(
@@ -283,6 +413,62 @@ fn sources_get_the_form_that_claude_accepts() {
 }
 
 #[test]
+fn references_to_tools_are_kept_with_the_flag_only() {
+    let body = r#"{"tools":[{"name":"docs","input_schema":{"type":"object"},"defer_loading":true},{"type":"tool_search_tool_regex_20251119","name":"tool_search_tool_regex"}],"messages":[{"role":"assistant","content":[{"type":"server_tool_use","id":"s","name":"tool_search_tool_regex","input":{}},{"type":"tool_search_tool_result","tool_use_id":"s","content":{}},{"type":"tool_use","id":"t","name":"find","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"tool_reference","tool_name":"docs"}]}]}]}"#;
+    for model in [
+        SONNET,
+        OPUS_4_5,
+        SONNET_4_6,
+        OPUS_4_7,
+        OPUS_4_8,
+        "us.anthropic.claude-sonnet-5",
+    ] {
+        let flags = ["advanced-tool-use-2025-11-20"];
+        let native = on(model, body, &flags, Endpoint::InvokeModel).unwrap();
+        let sent = String::from_utf8(native.body).unwrap();
+        assert!(
+            sent.contains("tool-search-tool-2025-10-19"),
+            "{model} {sent}"
+        );
+        assert!(
+            sent.ends_with(body.strip_prefix('{').unwrap()),
+            "{model} {sent}"
+        );
+    }
+    let reference = r#""messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"tool_reference","tool_name":"docs"}]}]}]"#;
+    let text = reference.replace(
+        r#"{"type":"tool_reference","tool_name":"docs"}"#,
+        r#"{"type":"text","text":"The tool docs is available."}"#,
+    );
+    adapts(
+        OPUS_4_8,
+        reference,
+        &text,
+        &["messages[].content[].tool_reference"],
+    );
+}
+
+#[test]
+fn schemas_get_the_form_that_claude_accepts() {
+    keeps(
+        SONNET,
+        r#""tools":[{"name":"f","input_schema":{"type":"object","properties":{"a":{"minimum":1.00,"anyOf":[{}]}}}}]"#,
+    );
+    adapts(
+        SONNET,
+        r#""tools":[{"name":"f","input_schema":{"type":"object","anyOf":[{"required":["a"]},{"required":["b"]}]}}]"#,
+        r#""tools":[{"name":"f","input_schema":{"type":"object","description":"anyOf: [{\"required\":[\"a\"]},{\"required\":[\"b\"]}]"}}]"#,
+        &["tools[0].input_schema"],
+    );
+    adapts(
+        SONNET_4_6,
+        r#""output_config":{"format":{"type":"json_schema","schema":{"type":["integer","null"],"minimum":1}}}"#,
+        r#""output_config":{"format":{"type":"json_schema","schema":{"type":["integer","null"],"description":"minimum: 1"}}}"#,
+        &["output_config.format.schema"],
+    );
+}
+
+#[test]
 fn requests_that_only_converse_can_serve_are_found() {
     let format =
         r#"{"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}}"#;
@@ -317,6 +503,68 @@ fn requests_that_only_converse_can_serve_are_found() {
     let via = Endpoint::Anthropic { model: OPUS_4_8 };
     let error = on(OPUS_4_8, deprecated, &[], via).unwrap_err();
     assert_eq!(error.param.as_deref(), Some("output_format"));
+}
+
+#[test]
+fn root_unions_are_taken_off_strict_tools_too() {
+    let schema = r#"{"type":"object","properties":{"a":{"type":"string"}},"anyOf":[{"required":["a"]},{"required":["b"]}]}"#;
+    let native = on(
+        SONNET,
+        &format!(r#"{{"tools":[{{"name":"f","strict":true,"input_schema":{schema}}}]}}"#),
+        &[],
+        Endpoint::InvokeModel,
+    )
+    .unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&native.body).unwrap();
+    let sent = &body["tools"][0]["input_schema"];
+    assert!(sent.get("anyOf").is_none(), "{sent}");
+    assert_eq!(sent["additionalProperties"], false);
+    assert_eq!(native.warnings.len(), 2, "{:?}", native.warnings);
+}
+
+#[test]
+fn property_names_that_claude_rejects_are_mapped_and_restored() {
+    let given = r#"{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{"filter[id]":1.00,"b":2}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t"}]}],"tools":[{"name":"f","input_schema":{"type":"object","properties":{"filter[id]":{},"b":{}},"required":["filter[id]"]}}]}"#;
+    let native = on(SONNET, given, &[], Endpoint::InvokeModel).unwrap();
+    let body = String::from_utf8(native.body).unwrap();
+    assert!(
+        body.contains(r#""properties":{"filter_id_":{},"b":{}},"required":["filter_id_"]"#),
+        "{body}"
+    );
+    assert!(
+        body.contains(r#""input":{"filter_id_":1.00,"b":2}"#),
+        "{body}"
+    );
+    assert!(native.warnings.is_empty(), "{:?}", native.warnings);
+    let response = r#"{"content":[{"type":"text","text":"x"},{"type":"tool_use","name":"f","input":{"filter_id_": 2.50,"b":1}},{"type":"tool_use","name":"g","input":{"filter_id_":1}}]}"#;
+    let restored = native.restorer.response(response.as_bytes()).unwrap();
+    let restored: serde_json::Value = serde_json::from_slice(&restored).unwrap();
+    assert_eq!(
+        restored["content"][1]["input"],
+        json!({"filter[id]": 2.5, "b": 1})
+    );
+    assert_eq!(restored["content"][2]["input"], json!({"filter_id_": 1}));
+    let mut stream = PassthroughStream::new("m", native.restorer);
+    let mut out = bytes::BytesMut::new();
+    for event in [
+        r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}"#,
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"filter_"}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"kept"}}"#,
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"id_\":1}"}}"#,
+        r#"{"type":"content_block_stop","index":1}"#,
+    ] {
+        stream.event(event.as_bytes(), &mut out).unwrap();
+    }
+    let text = String::from_utf8(out.to_vec()).unwrap();
+    assert_eq!(text.matches("input_json_delta").count(), 1, "{text}");
+    assert!(
+        text.contains(r#""partial_json":"{\"filter[id]\":1}""#),
+        "{text}"
+    );
+    assert!(
+        text.contains("kept") && text.contains("content_block_stop"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -363,4 +611,37 @@ fn turns_of_reasoning_alone_get_a_placeholder_or_are_dropped() {
             r#""messages":[{{"role":"assistant","content":[{thinking},{{"type":"text","text":"a"}}]}}]"#
         ),
     );
+}
+
+#[test]
+fn only_the_last_four_cache_points_are_kept() {
+    let block = |text: &str, point: &str| format!(r#"{{"type":"text","text":"{text}"{point}}}"#);
+    let point = r#","cache_control":{"type":"ephemeral"}"#;
+    let body = |first: &str, second: &str| {
+        format!(
+            r#""tools":[{{"name":"f","input_schema":{{}}{first}}}],"system":[{}],"messages":[{{"role":"user","content":[{},{},{},{}]}}]"#,
+            block("s", second),
+            block("a", point),
+            block("b", point),
+            block("c", point),
+            block("d", point)
+        )
+    };
+    adapts(
+        SONNET,
+        &body(point, point),
+        &body("", ""),
+        &["cache_control"],
+    );
+    keeps(SONNET, &body("", ""));
+}
+
+#[test]
+fn call_ids_that_claude_rejects_are_mapped_alike_for_call_and_result() {
+    let given = r#"{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"functions.f:0","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"functions.f:0","content":"ok"}]}]}"#;
+    let native = on(SONNET, given, &[], Endpoint::InvokeModel).unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&native.body).unwrap();
+    let id = body["messages"][0]["content"][0]["id"].as_str().unwrap();
+    assert!(id.starts_with("functions_f_0_"), "{id}");
+    assert_eq!(body["messages"][1]["content"][0]["tool_use_id"], id);
 }
