@@ -7,6 +7,7 @@ use dialects::{
     translation::{DecodeOptions, head},
 };
 use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {
     let _ = head(data);
@@ -28,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
         let first = once();
         assert_eq!(first, once());
         if let Some(body) = first {
-            fuzz::assert_json(&body);
+            let _: Value = serde_json::from_slice(&body).expect("a serialized request is JSON");
         }
     }
 });

@@ -1,4 +1,4 @@
-//! Helpers that the targets share: chunks of the input, and the capabilities to decode for.
+//! Helpers that the targets share: chunks of the input, the body that the gateway decodes, and the capabilities to decode for.
 
 use std::{
     borrow::Cow,
@@ -9,7 +9,6 @@ use dialects::{
     families::{FamilyTable, ModelCapabilities},
     translation::surrogates,
 };
-use serde::de::IgnoredAny;
 
 /// One model of each kind that translation treats differently.
 const MODELS: [&str; 6] = [
@@ -30,14 +29,6 @@ pub static CAPABILITIES: LazyLock<Vec<Arc<ModelCapabilities>>> = LazyLock::new(|
 /// The body that the gateway decodes: without lone surrogates.
 pub fn repaired(data: &[u8]) -> Cow<'_, [u8]> {
     surrogates::repaired(data).map_or(Cow::Borrowed(data), Cow::Owned)
-}
-
-/// Panics if a text is not JSON, or has a lone surrogate. Numbers of any size are JSON.
-pub fn assert_json(text: &[u8]) {
-    if let Err(error) = serde_json::from_slice::<IgnoredAny>(text) {
-        panic!("{error}: {}", String::from_utf8_lossy(text));
-    }
-    assert_eq!(surrogates::repaired(text), None);
 }
 
 /// The input after its first byte, in chunks; the first byte is the length of a chunk, 0 means one chunk.

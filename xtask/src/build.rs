@@ -46,8 +46,8 @@ const SHIPPED: [(&str, &str); 3] = [
     ("awsdouble", "awsdouble"),
 ];
 
-/// What `cargo auditable` sets for cargo, which then puts the list of crates into programs. It sets the path of the wrapper,
-/// though, which is part of the names of all functions, so that a profile is of no use on another machine.
+/// What `cargo auditable` sets for cargo, so that programs contain the list of their crates. It would set the path of the wrapper, which
+/// is part of the names of functions: a profile would be of no use on another machine.
 const WITH_CRATES: [(&str, &str); 2] = [
     ("RUSTC_WORKSPACE_WRAPPER", "cargo-auditable"),
     (
@@ -175,7 +175,7 @@ fn shipped(console: &Console, directory: &str, flag: String) -> Result<Command> 
     Ok(command)
 }
 
-/// Whether the gateway in a target directory has the functions of the profile, whose names depend on the features of all
+/// Whether the gateway in a target directory has the functions of the profile, whose names depend on the versions and features of
 /// crates, the compiler, its wrapper and the processor. Without them the profile has no effect.
 ///
 /// # Errors
@@ -189,7 +189,7 @@ fn check_profile(console: &Console, target: &Path) -> Result<()> {
         let unit = codegen_unit(&newest_library(&target.join("release/deps"))?)?;
         ensure!(
             profile.windows(unit.len()).any(|part| part == unit.as_bytes()),
-            "{PROFILE} has no function of {unit}: it was recorded with another compiler, or with other dependencies or features. Fix: \
+            "{PROFILE} has no function of {unit}: it was recorded with another compiler, version, or other dependencies or features. Fix: \
              cargo xtask profile"
         );
         Ok(())

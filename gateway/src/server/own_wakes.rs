@@ -90,9 +90,22 @@ mod tests {
 
     use super::*;
 
-    /// Counts the wakes of a task.
+    /// Counts its wakes.
     #[derive(Default)]
     struct Task(AtomicU32);
+
+    impl Task {
+        /// Polls a future that is never ready. Returns the wakes of the task.
+        fn poll(self: &Arc<Self>, mut poll: impl FnMut(&mut Context<'_>)) -> u32 {
+            let waker = Waker::from(Arc::clone(self));
+            let polled = OwnWakes::new().poll(&Context::from_waker(&waker), |cx| {
+                poll(cx);
+                Poll::<()>::Pending
+            });
+            assert!(polled.is_pending());
+            self.0.load(Ordering::Relaxed)
+        }
+    }
 
     impl Wake for Task {
         fn wake(self: Arc<Self>) {
@@ -102,51 +115,32 @@ mod tests {
 
     #[test]
     fn a_future_that_wakes_itself_is_polled_again_without_a_wake_of_its_task() {
-        let task = Arc::<Task>::default();
-        let waker = Waker::from(Arc::clone(&task));
-        let cx = Context::from_waker(&waker);
-        let own = OwnWakes::new();
         let mut polls = 0;
-        let polled = own.poll(&cx, |cx| {
+        let wakes = Arc::<Task>::default().poll(|cx| {
             polls += 1;
             if polls == 1 {
                 cx.waker().wake_by_ref();
             }
-            Poll::<()>::Pending
         });
-        assert!(polled.is_pending());
-        assert_eq!((polls, task.0.load(Ordering::Relaxed)), (2, 0));
+        assert_eq!((polls, wakes), (2, 0));
     }
 
     #[test]
     fn other_tasks_have_their_turn_beside_a_future_that_wakes_itself_without_end() {
-        let task = Arc::<Task>::default();
-        let waker = Waker::from(Arc::clone(&task));
-        let cx = Context::from_waker(&waker);
-        let own = OwnWakes::new();
         let mut polls = 0;
-        let polled = own.poll(&cx, |cx| {
+        let wakes = Arc::<Task>::default().poll(|cx| {
             polls += 1;
             cx.waker().wake_by_ref();
-            Poll::<()>::Pending
         });
-        assert!(polled.is_pending());
-        assert_eq!((polls, task.0.load(Ordering::Relaxed)), (MOST_POLLS, 1));
+        assert_eq!((polls, wakes), (MOST_POLLS, 1));
     }
 
     #[test]
     fn a_wake_after_the_poll_wakes_the_task() {
         let task = Arc::<Task>::default();
-        let waker = Waker::from(Arc::clone(&task));
-        let cx = Context::from_waker(&waker);
-        let own = OwnWakes::new();
         let mut kept = None;
-        let polled = own.poll(&cx, |cx| {
-            kept = Some(cx.waker().clone());
-            Poll::<()>::Pending
-        });
-        assert!(polled.is_pending());
-        assert_eq!(task.0.load(Ordering::Relaxed), 0);
+        let wakes = task.poll(|cx| kept = Some(cx.waker().clone()));
+        assert_eq!(wakes, 0);
         kept.unwrap().wake();
         assert_eq!(task.0.load(Ordering::Relaxed), 1);
     }
