@@ -218,11 +218,13 @@ impl World {
         eventually(&format!("usage of {name}"), || async {
             let text = |error: kube::Error| error.to_string();
             let object = api.get_status(name).await.map_err(text)?;
-            let known = object.status.and_then(|status| status.usage);
-            if known.is_some_and(|known| known.ended.is_some()) {
+            // The first status of the operator would overwrite it, and has the conditions that the console shows.
+            let status = object.status.filter(|status| !status.conditions.is_empty());
+            let status = status.ok_or("not reconciled yet")?;
+            if status.usage.is_some_and(|known| known.ended.is_some()) {
                 return Ok(());
             }
-            // The operator can overwrite it with a status that it has computed before.
+            // So would another that it has computed before.
             let status = json!({"status": {"usage": usage}});
             api.patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
                 .await
