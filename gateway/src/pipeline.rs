@@ -5,6 +5,7 @@ pub(crate) mod admit;
 pub(crate) mod authenticate;
 pub(crate) mod batch;
 pub(crate) mod budget;
+pub(crate) mod context;
 pub(crate) mod conversation;
 pub(crate) mod converse;
 pub(crate) mod cost;

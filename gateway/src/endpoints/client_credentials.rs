@@ -17,8 +17,9 @@ use crate::{
         error::{GatewayError, Result},
         time::{rfc3339, seconds},
     },
-    pipeline::{active_config::ActiveConfig, driver::serve_locally, state::State},
-    telemetry::request_id::RequestContext,
+    pipeline::{
+        active_config::ActiveConfig, context::RequestContext, driver::serve_locally, state::State,
+    },
 };
 
 /// Lifetime in an SDK, after which it reads a replaced key.

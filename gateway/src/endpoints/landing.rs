@@ -18,10 +18,9 @@ use super::{models, openapi};
 use crate::{
     http::{dialect::Dialect, error::GatewayError},
     pipeline::{
-        active_config::ActiveConfig, authenticate::Caller, driver::finish, record::RequestRecord,
-        state::State,
+        active_config::ActiveConfig, authenticate::Caller, context::RequestContext, driver::finish,
+        record::RequestRecord, state::State,
     },
-    telemetry::request_id::RequestContext,
 };
 use render::{Page, Section};
 

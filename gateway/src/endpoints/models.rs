@@ -20,9 +20,9 @@ use serde::Deserialize;
 use crate::{
     http::{dialect::Dialect, error::GatewayError, time::rfc3339},
     pipeline::{
-        active_config::ActiveConfig, authenticate::Caller, driver::serve_locally, state::State,
+        active_config::ActiveConfig, authenticate::Caller, context::RequestContext,
+        driver::serve_locally, state::State,
     },
-    telemetry::request_id::RequestContext,
 };
 
 pub(crate) const PATH: &str = "/v1/models";

@@ -14,8 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     http::{dialect::Dialect, response::json as json_response},
-    pipeline::{driver::finish, record::RequestRecord, state::State},
-    telemetry::request_id::RequestContext,
+    pipeline::{context::RequestContext, driver::finish, record::RequestRecord, state::State},
 };
 
 pub(crate) const PATH: &str = "/openapi.json";

@@ -12,7 +12,6 @@ use http::request::Parts;
 use super::{
     active_config::ActiveConfig,
     authenticate::{Caller, Identity},
-    rate_limit::report::Slot,
     record::RequestRecord,
     state::State,
 };
@@ -91,7 +90,7 @@ pub(crate) async fn admit(
         }
     };
     record.set_body(&body);
-    let limits = apply_limits(state, &active, &caller.name, &parts, record);
+    let limits = apply_limits(state, &active, &caller.name, record);
     measure::part(Step::Limits, limits).await?;
     record.end(timing::Step::Limit);
     let admitted = Admitted {
@@ -118,7 +117,6 @@ async fn apply_limits(
     state: &State,
     active: &ActiveConfig,
     client: &str,
-    parts: &Parts,
     record: &mut RequestRecord,
 ) -> Result<()> {
     if active.limiter.is_empty() {
@@ -126,7 +124,7 @@ async fn apply_limits(
     }
     let clock = &state.settings().clock;
     let (report, result) = active.limiter.check(client, clock).await;
-    if let Some(slot) = parts.extensions.get::<Slot>() {
+    if let Some(slot) = record.limits() {
         slot.fill(report);
     }
     let permit = result.map_err(|over| {

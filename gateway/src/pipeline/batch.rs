@@ -16,6 +16,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
 
 use super::{
+    context::RequestContext,
     cost::OtherUnits,
     driver::finish,
     endpoint::{Media, TargetRequest},
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     http::{dialect::Dialect, error::Result, response::json, time::seconds},
-    telemetry::{request_id::RequestContext, timing::Step},
+    telemetry::timing::Step,
     upstream::{
         call::Prepared, call_record::CallRecord, guardrail, operation::Operation,
         response::UpstreamResponse, target::Target,

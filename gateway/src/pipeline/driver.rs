@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 use super::{
     active_config::ActiveConfig,
+    context::RequestContext,
     endpoint::{Endpoint, Reply, StreamingEndpoint},
     exchange::Exchange,
     record::RequestRecord,
@@ -24,7 +25,7 @@ use crate::{
         response::{self, add_cache_report, add_cost, json, with_request_id},
     },
     measure::{self, Step},
-    telemetry::{request_id::RequestContext, timing},
+    telemetry::timing,
     upstream::{call::Prepared, response::UpstreamResponse},
 };
 

@@ -17,10 +17,11 @@ use tokio::time::Instant;
 
 use super::{
     budget::Reservation,
+    context::RequestContext,
     conversation::{Conversation, Conversations, Outline},
     cost::{Cost, OtherUnits},
     estimate,
-    rate_limit::Permit,
+    rate_limit::{Permit, report::Slot},
     spend::Spending,
     state::State,
 };
@@ -33,7 +34,6 @@ use crate::{
     },
     telemetry::{
         audit,
-        request_id::RequestContext,
         sampler::Sampler,
         timing::{Step, Timing},
     },
@@ -80,6 +80,8 @@ pub(crate) struct RequestRecord {
     cache_report: Option<String>,
     /// Times of the steps, if the client asks for them.
     timing: Option<Arc<Timing>>,
+    /// For the headers of limits and budgets.
+    limits: Option<Slot>,
     outcome: Option<Outcome>,
     /// The audit record; none if they are off.
     audit: Option<Box<audit::Entry>>,
@@ -132,6 +134,7 @@ impl RequestRecord {
             conversation: None,
             cache_report: None,
             timing: context.timing.clone(),
+            limits: context.limits.clone(),
             outcome: None,
             audit,
         }
@@ -146,6 +149,11 @@ impl RequestRecord {
         if let Some(timing) = &self.timing {
             timing.end(step);
         }
+    }
+
+    /// For the headers of limits and budgets; none if the response has none.
+    pub(crate) fn limits(&self) -> Option<&Slot> {
+        self.limits.as_ref()
     }
 
     /// The record of calls to Bedrock.

@@ -6,7 +6,6 @@ use super::{
     authenticate::Caller,
     budget::Demand,
     conversation::{Affinity, Outline},
-    rate_limit::report::Slot,
     record::RequestRecord,
     state::State,
 };
@@ -100,11 +99,7 @@ pub(crate) async fn hold(
     (demand, targets): (Option<Demand>, &Targets),
     record: &mut RequestRecord,
 ) -> Result<()> {
-    let Admitted {
-        active,
-        caller,
-        parts,
-    } = admitted;
+    let Admitted { active, caller, .. } = admitted;
     let (Some(budgets), Some(demand)) = (&active.budgets, demand) else {
         return Ok(());
     };
@@ -112,7 +107,7 @@ pub(crate) async fn hold(
     let clock = &state.settings().clock;
     let need = demand.need(targets, budgets.need_prices(client))?;
     let reservation = budgets.reserve(client, need, clock).await;
-    if let Some(slot) = parts.extensions.get::<Slot>()
+    if let Some(slot) = record.limits()
         && let Some(warning) = budgets.warning(client, clock)
     {
         slot.warn(warning);

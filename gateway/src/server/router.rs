@@ -27,16 +27,14 @@ use crate::{
     },
     pipeline::{
         batch::{self, BatchEndpoint},
+        context::RequestContext,
         driver::{self, serve, serve_streaming},
         endpoint::Endpoint,
         rate_limit::report::Slot,
         record::RequestRecord,
         state::State,
     },
-    telemetry::{
-        OTHER,
-        request_id::{self, RequestContext},
-    },
+    telemetry::{OTHER, request_id},
 };
 
 /// Header of every response of a gateway with a simulated AWS.
@@ -174,22 +172,19 @@ impl App {
                 on_socket,
             } => (state, router, on_socket),
         };
-        let context = RequestContext::new(&request, peer, state.traces());
+        let limits = reports_limits(&state, &request);
+        let slot = limits.as_ref().map(|(_, slot)| slot.clone());
+        let context = RequestContext::new(&request, peer, state.traces(), slot);
         let id = HeaderValue::try_from(context.id.as_str());
         let timing = context.timing.clone();
-        let slot = reports_limits(&state, &request);
         let foreign = (!on_socket).then(|| foreign_page(&state, &context, &request));
         let mut response = if let Some(rejected) = foreign.flatten() {
             rejected
         } else {
-            let extensions = request.extensions_mut();
-            extensions.insert(context);
-            if let Some((_, slot)) = &slot {
-                extensions.insert(slot.clone());
-            }
+            request.extensions_mut().insert(context);
             router.call(request).await?
         };
-        if let Some((dialect, slot)) = slot {
+        if let Some((dialect, slot)) = limits {
             slot.write(dialect, response.headers_mut());
         }
         if let Some(timing) = timing {

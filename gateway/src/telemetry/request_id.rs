@@ -1,50 +1,19 @@
-//! The request id, on every request, response and log line, and the trace context of a request.
+//! The request id, on every request, response and log line.
 
-use std::{net::IpAddr, sync::Arc};
-
-use axum::extract::Request;
-use http::{HeaderName, HeaderValue, Response};
-
-use super::{
-    timing::Timing,
-    traces::{Origin, Traces},
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
 /// Header of requests and responses.
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id accepted from a client, in bytes.
 const MAX_BYTES: usize = 128;
 
-/// Identity of a request, stored in its extensions.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestContext {
-    /// The request id.
-    pub(crate) id: String,
-    /// Address of the client's connection; none on the Unix socket.
-    pub(crate) peer: Option<IpAddr>,
-    /// Parent of the request's span; none without traces.
-    pub(crate) origin: Option<Origin>,
-    /// Times of the request's steps; none if the client does not ask for them.
-    pub(crate) timing: Option<Arc<Timing>>,
-}
-
-impl RequestContext {
-    /// The client's request id, or a generated one.
-    pub(crate) fn new(request: &Request, peer: Option<IpAddr>, traces: Option<&Traces>) -> Self {
-        let id = request
-            .headers()
-            .get(HEADER)
-            .and_then(|value| value.to_str().ok())
-            .filter(|text| is_safe(text))
-            .map_or_else(generate, ToOwned::to_owned);
-        let origin = traces.map(|traces| traces.origin(request));
-        Self {
-            id,
-            peer,
-            origin,
-            timing: Timing::requested(request.headers()),
-        }
-    }
+/// The client's request id, or a generated one.
+pub(crate) fn of(headers: &HeaderMap) -> String {
+    headers
+        .get(HEADER)
+        .and_then(|value| value.to_str().ok())
+        .filter(|text| is_safe(text))
+        .map_or_else(generate, ToOwned::to_owned)
 }
 
 /// Sets the request id on a response.

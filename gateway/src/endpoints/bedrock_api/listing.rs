@@ -23,10 +23,11 @@ use crate::{
     pipeline::{
         active_config::ActiveConfig,
         authenticate::{Caller, Identity},
+        context::RequestContext,
         record::RequestRecord,
         state::State,
     },
-    telemetry::{OTHER, request_id::RequestContext},
+    telemetry::OTHER,
 };
 
 pub(crate) const MODELS_PATH: &str = "/foundation-models";

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::counts::Usage;
@@ -16,8 +17,8 @@ use crate::http::{dialect::Dialect, time::rfc3339};
 
 const MINUTE_MILLIS: u64 = 60_000;
 const HOUR_MILLIS: u64 = 60 * MINUTE_MILLIS;
-/// Bytes of a usual duration.
-const USUAL_DURATION_BYTES: usize = 16;
+/// Bytes of usual values of all headers.
+const USUAL_BYTES: usize = 96;
 
 /// Usage of the limits when a request was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub(crate) struct Report {
 /// Header with a budget that has reached its warning.
 const BUDGET: HeaderName = HeaderName::from_static("x-bedrock-gateway-budget");
 
-/// Extension of a request for its report, and for the warning of a budget.
+/// Place for the report of a request, and for the warning of a budget.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slot(Arc<Reports>);
 
@@ -102,14 +103,30 @@ impl Report {
     }
 
     fn openai(&self, headers: &mut HeaderMap) {
-        write_all(self.requests, &OPENAI_REQUESTS, go_duration, headers);
-        write_all(self.tokens, &OPENAI_TOKENS, go_duration, headers);
+        let mut text = BytesMut::with_capacity(USUAL_BYTES);
+        write_all(
+            self.requests,
+            &OPENAI_REQUESTS,
+            go_duration,
+            &mut text,
+            headers,
+        );
+        write_all(self.tokens, &OPENAI_TOKENS, go_duration, &mut text, headers);
     }
 
     fn anthropic(&self, headers: &mut HeaderMap) {
-        let reset = |in_time: Duration| reset_time(self.at, in_time);
-        write_all(self.requests, &ANTHROPIC_REQUESTS, reset, headers);
-        write_all(self.tokens, &ANTHROPIC_TOKENS, reset, headers);
+        let reset = |in_time: Duration, text: &mut BytesMut| {
+            text.put_slice(reset_time(self.at, in_time).as_bytes());
+        };
+        let mut text = BytesMut::with_capacity(USUAL_BYTES);
+        write_all(
+            self.requests,
+            &ANTHROPIC_REQUESTS,
+            reset,
+            &mut text,
+            headers,
+        );
+        write_all(self.tokens, &ANTHROPIC_TOKENS, reset, &mut text, headers);
     }
 }
 
@@ -137,32 +154,42 @@ impl Slot {
     }
 }
 
+/// Sets the three headers of a limit. Their values are parts of one allocation.
 fn write_all(
     usage: Option<Usage>,
     names: &Names,
-    reset: impl Fn(Duration) -> String,
+    reset: impl Fn(Duration, &mut BytesMut),
+    text: &mut BytesMut,
     headers: &mut HeaderMap,
 ) {
     let Some(usage) = usage else { return };
-    headers.insert(names.limit.clone(), HeaderValue::from(usage.limit));
-    headers.insert(names.remaining.clone(), usage.remaining().into());
-    if let Ok(value) = HeaderValue::try_from(reset(usage.resets_in)) {
-        headers.insert(names.reset.clone(), value);
-    }
+    let mut set = |name: &HeaderName, write: &dyn Fn(&mut BytesMut)| {
+        write(text);
+        if let Ok(value) = HeaderValue::from_maybe_shared(text.split().freeze()) {
+            headers.insert(name.clone(), value);
+        }
+    };
+    set(&names.limit, &|text| add_number(usage.limit, text));
+    set(&names.remaining, &|text| {
+        add_number(usage.remaining(), text);
+    });
+    set(&names.reset, &|text| reset(usage.resets_in, text));
 }
 
-/// A duration in OpenAI's format, which is Go's: `12ms`, `1.5s`, `6m0s`, `23h59m1s`.
-fn go_duration(duration: Duration) -> String {
+fn add_number(number: u64, text: &mut BytesMut) {
+    text.put_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Adds a duration in OpenAI's format, which is Go's: `12ms`, `1.5s`, `6m0s`, `23h59m1s`.
+fn go_duration(duration: Duration, text: &mut BytesMut) {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let mut text = String::with_capacity(USUAL_DURATION_BYTES);
     // A formatter takes several times as long.
     let mut add = |number: u64, unit: &str| {
-        text.push_str(itoa::Buffer::new().format(number));
-        text.push_str(unit);
+        add_number(number, text);
+        text.put_slice(unit.as_bytes());
     };
     if (1..1000).contains(&millis) {
-        add(millis, "ms");
-        return text;
+        return add(millis, "ms");
     }
     let (hours, rest) = (millis / HOUR_MILLIS, millis % HOUR_MILLIS);
     let (minutes, rest) = (rest / MINUTE_MILLIS, rest % MINUTE_MILLIS);
@@ -187,8 +214,7 @@ fn go_duration(duration: Duration) -> String {
     if let Some(digits) = digits {
         add(digits, "");
     }
-    text.push('s');
-    text
+    text.put_u8(b's');
 }
 
 /// A time in whole seconds, rounded up.
@@ -224,7 +250,9 @@ mod tests {
             (3_600_000, "1h0m0s"),
             (86_341_000, "23h59m1s"),
         ] {
-            assert_eq!(go_duration(Duration::from_millis(millis)), expected);
+            let mut text = BytesMut::new();
+            go_duration(Duration::from_millis(millis), &mut text);
+            assert_eq!(text, expected);
         }
     }
 

@@ -231,7 +231,7 @@ mod tests {
         counts.take(now);
         let used = counts.usage(&rates).next().unwrap().used;
         assert_eq!(used, 52, "requests in advance are not used");
-        let now = now + Duration::from_millis(12);
+        let now = now + Duration::from_millis(24);
         let third = counts.ask(&rates, now).unwrap();
         assert_eq!((third.returned, third.spare), (48, 0));
         assert_eq!(third.minute, minute(at()));

@@ -25,7 +25,7 @@ use super::{BACKGROUND_TIMEOUT, RESPONSE_TIMEOUT, SharedStore, StoreError, Texts
 /// The first lines of each script.
 const BEGINNING: &str = include_str!("beginning.lua");
 /// Time for which what waits in the background is held back, so that it is sent with a request.
-pub(super) const BACKGROUND_PAUSE: Duration = Duration::from_millis(5);
+pub(super) const BACKGROUND_PAUSE: Duration = Duration::from_millis(10);
 /// Pause before what waits in the background is sent again after an error.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Time after which leases are renewed.
@@ -110,9 +110,7 @@ impl<B: Book> Shared<B> {
         let task = Arc::clone(&shared);
         tasks.spawn(async move { keep_connected(&task.server).await });
         let task = Arc::clone(&shared);
-        tasks.spawn(async move { task.call_when_wanted().await });
-        let task = Arc::clone(&shared);
-        tasks.spawn(async move { task.send_background().await });
+        tasks.spawn(async move { task.make_calls().await });
         Ok((shared, tasks))
     }
 
@@ -134,7 +132,7 @@ impl<B: Book> Shared<B> {
         }
     }
 
-    /// Sends what waits in the background within a few milliseconds.
+    /// Sends what waits in the background within some milliseconds.
     pub(in crate::pipeline) fn added(&self) {
         self.added.notify_one();
     }
@@ -144,12 +142,19 @@ impl<B: Book> Shared<B> {
         self.wanted.notify_one();
     }
 
-    /// Makes the calls, without end.
-    async fn call_when_wanted(&self) {
+    /// Makes the calls, without end: when a request wants one, and some milliseconds after something waits in the background.
+    async fn make_calls(&self) {
+        let mut renewal = Instant::now();
         loop {
-            self.wanted.notified().await;
-            // Requests that are ready to run add what they need.
-            yield_now().await;
+            tokio::select! {
+                // Requests that are ready to run add what they need.
+                () = self.wanted.notified() => yield_now().await,
+                () = self.background(renewal) => {}
+            }
+            if Instant::now() >= renewal {
+                self.book.renew();
+                renewal = Instant::now().checked_add(RENEWAL).unwrap_or(renewal);
+            }
             let number = self.begun.fetch_add(1, Ordering::AcqRel).saturating_add(1);
             let mut call = Call::default();
             let sent = self.book.write(&mut call);
@@ -164,28 +169,16 @@ impl<B: Book> Shared<B> {
                 number,
                 has_response,
             });
-            if self.book.is_waiting() {
-                self.added();
-            }
         }
     }
 
-    /// Sends what waits in the background a few milliseconds after it is added, and again after an outage.
-    async fn send_background(&self) {
-        let mut renewal = Instant::now();
-        loop {
-            if !self.book.is_waiting() {
-                let _elapsed = timeout_at(renewal, self.added.notified()).await;
-            }
-            if Instant::now() >= renewal {
-                self.book.renew();
-                renewal = Instant::now().checked_add(RENEWAL).unwrap_or(renewal);
-                continue;
-            }
-            let is_up = self.server.is_up();
-            sleep(if is_up { BACKGROUND_PAUSE } else { RETRY_PAUSE }).await;
-            self.wanted.notify_one();
+    /// Waits until something waits in the background or leases are to be renewed, and a pause, which is longer in an outage.
+    async fn background(&self, renewal: Instant) {
+        if !self.book.is_waiting() {
+            let _elapsed = timeout_at(renewal, self.added.notified()).await;
         }
+        let is_up = self.server.is_up();
+        sleep(if is_up { BACKGROUND_PAUSE } else { RETRY_PAUSE }).await;
     }
 
     /// Calls the script; `None` if the server is unavailable.

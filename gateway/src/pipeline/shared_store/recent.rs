@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::calls::BACKGROUND_PAUSE;
 
-/// The part of what is left that a gateway gets in advance: one in this number. Others cannot use it for a few milliseconds, so
+/// The part of what is left that a gateway gets in advance: one in this number. Others cannot use it for some milliseconds, so
 /// it shrinks with what is left.
 pub(in crate::pipeline) const SPARE_PART: u64 = 1024;
 /// Time of a count: about the time between two calls in the background.
@@ -95,17 +95,17 @@ mod tests {
         assert_eq!(recent.spare(left, at(0)), 0);
         recent.add(10, at(0));
         assert_eq!(recent.spare(left, at(0)), 0, "a lone request");
-        recent.add(20, at(4));
-        assert_eq!(recent.spare(left, at(4)), 30);
+        recent.add(20, at(8));
+        assert_eq!(recent.spare(left, at(8)), 30);
         // One request in this period, two in the one before.
-        recent.add(70, at(5));
-        assert_eq!(recent.spare(left, at(9)), 30);
-        assert_eq!(recent.spare(left, at(10)), 0);
-        assert_eq!(recent.spare(20 * SPARE_PART, at(4)), 0);
+        recent.add(70, at(10));
+        assert_eq!(recent.spare(left, at(18)), 30);
+        assert_eq!(recent.spare(left, at(20)), 0);
+        assert_eq!(recent.spare(20 * SPARE_PART, at(8)), 0);
         for _ in 0..50 {
-            recent.add(4, at(11));
+            recent.add(4, at(22));
         }
-        assert_eq!(recent.spare(left, at(12)), 100, "not more than a part");
-        assert_eq!(recent.spare(left, at(25)), 0);
+        assert_eq!(recent.spare(left, at(24)), 100, "not more than a part");
+        assert_eq!(recent.spare(left, at(50)), 0);
     }
 }
