@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
-use super::overrides::{PREFIXES, PRICES, UNPRICED};
+use super::overrides::{AWS_LIST, BATCHES, PREFIXES, PRICES, UNPRICED};
 
 /// The scope of a model's own id.
 const DEFAULT: &str = "default";
@@ -99,6 +99,22 @@ impl PriceList {
                 ensure!(
                     is_new || member == "litellm_provider",
                     "the list has {member} of {name} now: remove it from PRICES"
+                );
+            }
+        }
+        for (name, input, output) in BATCHES {
+            let row = rows.get_mut(name).and_then(Value::as_object_mut);
+            let row =
+                row.with_context(|| format!("the list has no {name}: remove it from BATCHES"))?;
+            for (member, price) in [
+                ("input_cost_per_token_batches", Some(input)),
+                ("output_cost_per_token_batches", output),
+            ] {
+                let Some(price) = price else { continue };
+                let is_new = row.insert(member.to_owned(), price.into()).is_none();
+                ensure!(
+                    is_new,
+                    "the list has {member} of {name} now: remove it from BATCHES"
                 );
             }
         }
@@ -205,6 +221,10 @@ impl PriceList {
             &mut PRICES
                 .iter()
                 .map(|(name, _, source)| format!("{name}: {source}")),
+        );
+        comment(
+            &format!("Prices of batches added to the source, from {AWS_LIST}:"),
+            &mut BATCHES.iter().map(|(name, ..)| (*name).to_owned()),
         );
         comment(
             "In the table of models, but without a price in the source:",

@@ -14,7 +14,8 @@ const SOURCE: &str = include_str!("source.json");
 /// <https://github.com/ajinkyak423/aws-bedrock-pricing-data>, which a job reads from the page. Neither states a licence; only
 /// figures of AWS are taken. Rows whose price for all of a model differs from the table are not here: Claude 3.5 Haiku, for which the job
 /// has the price of latency-optimized inference, and Qwen3 Next 80B A3B with an input price of 0.14, where the page has 0.15
-/// as the table.
+/// as the table. Of the prices of batches, only those of Nova 2 Lite are left out: 0.165 and 1.375, where the table has half of its
+/// other prices.
 const AWS: &str = include_str!("aws.csv");
 
 /// Ids, dollars for 1,000 input and 1,000 output tokens, and cache reads, in the US on AWS's page of prices of 2025-07-20, quoted in
@@ -178,10 +179,15 @@ fn prices_equal_those_of_the_source_for_every_model() {
                 ));
                 assert_eq!(rates.cache_write_1h, hour.copied().map(pico), "{name} 1h");
             };
+            let is_published = of("input_cost_per_token", "").is_some();
             let Some(price) = prices.tier(tier) else {
-                assert_eq!(of("input_cost_per_token", ""), None, "{name} {tier:?}");
+                assert!(!is_published, "{name} {tier:?}");
                 continue;
             };
+            if tier == Tier::Batch && !is_published {
+                // Of AWS's price list.
+                continue;
+            }
             check(&price.rates, "");
             let step = price
                 .long
