@@ -27,7 +27,7 @@ use crate::{
     process::{capture, command, pip, quiet},
     repository,
 };
-use prices::PriceList;
+use prices::{PriceList, with_batches};
 use source::Sources;
 
 /// The generated file.
@@ -83,7 +83,7 @@ fn write_prices(newest: &Path, sources: &Sources, today: &str) -> Result<usize> 
     let list = fs::read(newest.join(LIST)).with_context(|| format!("failed to read {LIST}"))?;
     let checksum = format!("sha256:{}", hex(&Sha256::digest(&list)));
     let list = serde_json::from_slice(&list).with_context(|| format!("failed to parse {LIST}"))?;
-    let prices = PriceList::read(&list)?;
+    let prices = PriceList::read(&with_batches(list)?)?;
     ensure!(
         prices.count() >= LEAST_PRICES,
         "litellm {} has only {} prices",

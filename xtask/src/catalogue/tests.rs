@@ -1,9 +1,10 @@
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{
-    prices::PriceList,
+    overrides::BATCHES,
+    prices::{PriceList, with_batches},
     render::{grouped, table},
     source::{Regions, Sources, check, last_change, models, regions, retired},
 };
@@ -192,6 +193,22 @@ fn prices_are_exact_and_scopes_with_the_same_prices_share_a_row() {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert!(!text.contains("gpt-9"), "{text}");
+}
+
+#[test]
+fn prices_of_batches_are_added_to_rows_that_lack_them() {
+    let row = json!({"litellm_provider": "bedrock", "input_cost_per_token": 2e-6});
+    let names = BATCHES.iter().map(|(name, ..)| (*name).to_owned());
+    let list: Map<String, Value> = names.map(|name| (name, row.clone())).collect();
+    let (name, input, output) = BATCHES[1];
+    let added = with_batches(Value::Object(list.clone())).unwrap();
+    assert_eq!(added[name]["input_cost_per_token_batches"], json!(input));
+    let found = added[name].get("output_cost_per_token_batches").cloned();
+    assert_eq!(found, output.map(|price| json!(price)));
+    let again = with_batches(added).unwrap_err().to_string();
+    assert!(again.contains("remove it from BATCHES"), "{again}");
+    let missing = with_batches(json!({})).unwrap_err().to_string();
+    assert!(missing.contains("the list has no"), "{missing}");
 }
 
 #[test]
