@@ -41,7 +41,7 @@ pub use crate::{
     },
     server::{Drained, ServeError, Server, admin::admin, serve},
     telemetry::{
-        otlp::{MetricsExport, OtlpError},
+        otlp::{LogsExport, MetricsExport, OtlpError},
         traces::{Traces, TracesError},
     },
 };

@@ -37,6 +37,9 @@ struct Arguments {
     /// Sampling rate of new traces, per million. If the client sends a sampling decision, that decision applies.
     #[arg(long, env = "GATEWAY_TRACING_SAMPLING_RATE_PER_MILLION", default_value_t = operator::ALL_PER_MILLION, value_parser = clap::value_parser!(u32).range(0..=i64::from(operator::ALL_PER_MILLION)))]
     gateway_tracing_sampling_rate_per_million: u32,
+    /// Send audit records of all gateways to the collector instead of their standard output: otlp, or none.
+    #[arg(long, env = "OTEL_LOGS_EXPORTER", value_name = "EXPORTER", value_parser = ["otlp", "none"], requires_if("otlp", "gateway_tracing_endpoint"))]
+    gateway_logs_exporter: Option<String>,
     /// Edition of OpenTelemetry's conventions for the metrics of all gateways, for example gen_ai_latest_experimental/dup.
     #[arg(long, env = "OTEL_SEMCONV_STABILITY_OPT_IN", value_name = "VALUES")]
     gateway_semconv_stability_opt_in: Option<String>,
@@ -188,6 +191,7 @@ impl Arguments {
         Some(Tracing {
             endpoint: self.gateway_tracing_endpoint.clone()?,
             sampling_rate_per_million: self.gateway_tracing_sampling_rate_per_million,
+            audit_records: self.gateway_logs_exporter.as_deref() == Some("otlp"),
         })
     }
 

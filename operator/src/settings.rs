@@ -31,13 +31,15 @@ const GATEWAY_CERTIFICATES: Rotation = Rotation {
 /// A sampling rate of 100 %.
 pub const ALL_PER_MILLION: u32 = 1_000_000;
 
-/// Trace export of the gateways.
+/// Exports of the gateways.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tracing {
     /// Collector that accepts OTLP over HTTP.
     pub endpoint: CollectorUrl,
     /// How many of a million new traces are kept. If the client sends a sampling decision, that decision applies.
     pub sampling_rate_per_million: u32,
+    /// Whether audit records are exported, too, instead of written.
+    pub audit_records: bool,
 }
 
 /// Base URL of a collector, such as `http://collector.observability.svc:4318`.

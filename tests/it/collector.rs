@@ -11,7 +11,7 @@ use std::{
 };
 
 use ::http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{clients, eventually, free_address, http, lane, program};
 
@@ -75,6 +75,7 @@ fn start_collector(
             "pipelines": {
                 "traces": {"receivers": ["otlp"], "exporters": ["debug"]},
                 "metrics": {"receivers": ["otlp"], "exporters": ["debug"]},
+                "logs": {"receivers": ["otlp"], "exporters": ["debug"]},
             },
         },
     });
@@ -97,6 +98,8 @@ fn start_gateway(directory: &Path, listen: SocketAddr, protocol: &str, to: Socke
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{to}"))
         .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
         .env("OTEL_METRICS_EXPORTER", "otlp")
+        .env("OTEL_LOGS_EXPORTER", "otlp")
+        .env("BEDROCK_GATEWAY_AUDIT", "-")
         .env("OTEL_METRIC_EXPORT_INTERVAL", "200")
         .env("OTEL_RESOURCE_ATTRIBUTES", "k8s.namespace.name=team-a");
     Running::start(
@@ -120,6 +123,16 @@ fn field<'a>(part: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
+/// The audit record in the first log record.
+fn audit_record(text: &str) -> Option<Value> {
+    let (_, record) = text.split_once("\nLogRecord #")?;
+    let line = field(record, "Body")?.strip_prefix("Str(")?;
+    assert_eq!(field(record, "EventName"), Some("bedrock_gateway.audit"));
+    assert_eq!(field(record, "SeverityText"), Some("INFO"));
+    let record: Value = serde_json::from_str(line.strip_suffix(')')?).ok()?;
+    Some(record)
+}
+
 /// The last value of a counter whose data point has this attribute.
 fn count(text: &str, name: &str, attribute: &str) -> Option<u64> {
     let metrics = text.split("\nMetric #").skip(1);
@@ -132,7 +145,7 @@ fn count(text: &str, name: &str, attribute: &str) -> Option<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn traces_and_metrics_arrive_at_a_real_collector_by_grpc_and_by_http() {
+async fn traces_metrics_and_audit_records_arrive_at_a_real_collector_by_grpc_and_by_http() {
     if lane::is_left_to_full() {
         return;
     }
@@ -181,6 +194,13 @@ async fn traces_and_metrics_arrive_at_a_real_collector_by_grpc_and_by_http() {
         assert!(
             call.contains("gen_ai.usage.output_tokens: Int("),
             "{protocol}: {call}"
+        );
+
+        let record = collector.has("an audit record", audit_record).await;
+        assert_eq!(record["decision"], "allowed", "{protocol}: {record}");
+        assert!(
+            record["attempts"][0]["aws_request_id"].is_string(),
+            "{protocol}: {record}"
         );
 
         let route = "route: Str(/v1/chat/completions)";

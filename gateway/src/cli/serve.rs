@@ -9,7 +9,10 @@ use super::{EXIT_DROPPED, listen::ListenAddress};
 use crate::{
     config::Settings,
     server::{self, Drained, ServeError},
-    telemetry::{otlp::MetricsExport, traces::Traces},
+    telemetry::{
+        otlp::{LogsExport, MetricsExport},
+        traces::Traces,
+    },
 };
 
 /// How long a gateway in a cluster accepts connections after SIGTERM: kube-proxy and load balancers need
@@ -84,9 +87,11 @@ pub(super) async fn run(args: Args, settings: Settings) -> anyhow::Result<ExitCo
     let traces = Traces::from_environment(settings.environment.as_ref())?;
     let environment = settings.environment.as_ref();
     let metrics_export = MetricsExport::from_environment(environment, settings.clock.now())?;
+    let logs_export = LogsExport::from_environment(environment)?;
     let settings = Settings {
         traces,
         metrics_export,
+        logs_export,
         ..settings
     };
     let flag = args.flag();

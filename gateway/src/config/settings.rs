@@ -17,7 +17,10 @@ use credentials::{Environment, SharedTimeSource};
 use zeroize::Zeroizing;
 
 use super::memory;
-use crate::telemetry::{otlp::MetricsExport, traces::Traces};
+use crate::telemetry::{
+    otlp::{LogsExport, MetricsExport},
+    traces::Traces,
+};
 
 /// Path of the configuration file.
 pub(crate) const CONFIG_VARIABLE: &str = "BEDROCK_GATEWAY_CONFIG";
@@ -59,6 +62,8 @@ pub struct Settings {
     pub traces: Option<Traces>,
     /// Where metrics are exported to, besides `/metrics`.
     pub metrics_export: Option<MetricsExport>,
+    /// The collector that gets audit records instead of standard output.
+    pub logs_export: Option<LogsExport>,
     /// Whether the AWS in `environment` is simulated; responses and the landing page say so.
     pub simulated: bool,
     /// Time in which a new connection must show its protocol.
@@ -129,6 +134,7 @@ impl Settings {
             ping_interval: Duration::from_secs(15),
             traces: None,
             metrics_export: None,
+            logs_export: None,
             simulated: false,
             detect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_mins(1),

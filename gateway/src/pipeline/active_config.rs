@@ -161,6 +161,7 @@ impl ActiveConfig {
         .await?;
         let audit = Audit::open(
             &config,
+            settings.logs_export.as_ref(),
             previous.and_then(|previous| previous.audit.as_ref()),
         )?;
         Ok(Self {

@@ -29,7 +29,10 @@ use self::{
     redaction::Redaction,
     writer::{Output, Writer},
 };
-use super::json_line::{Line, name};
+use super::{
+    json_line::{Line, name},
+    otlp::LogsExport,
+};
 
 pub(crate) use self::writer::{dropped, written};
 
@@ -156,6 +159,7 @@ impl Audit {
     /// When the file cannot be opened, or a regular expression is invalid.
     pub(crate) fn open(
         config: &GatewayConfig,
+        collector: Option<&LogsExport>,
         previous: Option<&Arc<Self>>,
     ) -> Result<Option<Arc<Self>>, AuditError> {
         let Some(settings) = &config.audit else {
@@ -166,7 +170,7 @@ impl Audit {
         let stream = match kept {
             Some(kept) => Arc::clone(&kept.stream),
             None => Arc::new(Stream {
-                writer: Writer::start(Output::open(&settings.output)?)
+                writer: Writer::start(Output::open(&settings.output, collector)?)
                     .map_err(AuditError::Thread)?,
                 instance: format!("{:016x}", fastrand::u64(..)),
                 next: AtomicU64::new(1),

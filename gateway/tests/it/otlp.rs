@@ -12,11 +12,17 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Version};
 use http_body_util::{BodyExt, Full};
 use opentelemetry_proto::tonic::{
-    collector::{metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest},
+    collector::{
+        logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+        trace::v1::ExportTraceServiceRequest,
+    },
     common::v1::{KeyValue, any_value::Value as Any},
+    logs::v1::{LogRecord, SeverityNumber},
     metrics::v1::{Metric, metric::Data, number_data_point},
 };
 use prost::Message;
+use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     rig::{MODEL, ask, eventually},
@@ -108,6 +114,18 @@ impl Collector {
     }
 }
 
+impl Export {
+    /// Its log records, with the attributes of their resource.
+    fn logs(&self) -> (Vec<(String, String)>, Vec<LogRecord>) {
+        let mut request = ExportLogsServiceRequest::decode(self.message.clone()).unwrap();
+        let mut resource = request.resource_logs.remove(0);
+        let scope = resource.scope_logs.remove(0);
+        assert_eq!(scope.scope.unwrap().name, "bedrock-gateway");
+        let attributes = attributes(&resource.resource.unwrap().attributes);
+        (attributes, scope.log_records)
+    }
+}
+
 fn attributes(list: &[KeyValue]) -> Vec<(String, String)> {
     let text = |pair: &KeyValue| match pair.value.clone().unwrap().value.unwrap() {
         Any::StringValue(text) => (pair.key.clone(), text),
@@ -137,6 +155,7 @@ fn count(metrics: &[Metric], name: &str, (label, value): (&str, &str)) -> Option
 
 const HTTP_PATH: &str = "/v1/metrics";
 const GRPC_PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 #[tokio::test]
@@ -283,4 +302,87 @@ async fn a_collector_without_the_service_is_logged_once() {
         "{log}"
     );
     assert!(logged[0].contains("\"signal\":\"metrics\""), "{log}");
+}
+
+/// The audit record in a log record.
+fn audit_record(log: &LogRecord) -> Value {
+    assert_eq!(log.event_name, "bedrock_gateway.audit");
+    assert_eq!(log.severity_number(), SeverityNumber::Info);
+    let Some(Any::StringValue(line)) = log.body.clone().unwrap().value else {
+        panic!("{log:?}");
+    };
+    let record: Value = serde_json::from_str(&line).unwrap();
+    let time = record["time"].as_str().unwrap();
+    let time = OffsetDateTime::parse(time, &Rfc3339).unwrap();
+    let nanos = u64::try_from(time.unix_timestamp_nanos()).unwrap();
+    assert_eq!(log.time_unix_nano, nanos);
+    record
+}
+
+#[tokio::test]
+async fn audit_records_are_exported_by_http_and_by_grpc_instead_of_written() {
+    for (protocol, path) in [("http/protobuf", "/v1/logs"), ("grpc", LOGS)] {
+        let collector = Collector::start("0").await;
+        let gateway = Gateway::start(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            (
+                "OTEL_EXPORTER_OTLP_HEADERS",
+                &format!("authorization=Bearer%20{KEY}"),
+            ),
+            ("OTEL_RESOURCE_ATTRIBUTES", "k8s.namespace.name=team-a"),
+            ("OTEL_LOGS_EXPORTER", "otlp"),
+            ("BEDROCK_GATEWAY_AUDIT", "-"),
+        ])
+        .await;
+        for id in ["one", "two"] {
+            let headers = [("x-request-id", id)];
+            assert_eq!(gateway.chat(&headers, &ask(MODEL, "hi")).await.0, 200);
+        }
+        let log = gateway.terminate().await;
+        assert!(!log.contains("collector unavailable"), "{log}");
+        let mut ids = Vec::new();
+        for export in collector.exports(path) {
+            assert_eq!(export.headers["authorization"], format!("Bearer {KEY}"));
+            let (resource, records) = export.logs();
+            assert!(
+                has(&resource, "k8s.namespace.name", "team-a"),
+                "{resource:?}"
+            );
+            let found = records.iter().map(audit_record);
+            ids.extend(found.map(|record| record["request_id"].clone()));
+        }
+        assert_eq!(ids, ["one", "two"]);
+    }
+}
+
+#[tokio::test]
+async fn audit_records_are_sent_again_while_the_collector_is_unavailable() {
+    // UNAVAILABLE.
+    let collector = Collector::start("14").await;
+    let gateway = Gateway::start(&[
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &collector.url),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_LOGS_EXPORTER", "otlp"),
+        ("BEDROCK_GATEWAY_AUDIT", "-"),
+    ])
+    .await;
+    assert_eq!(gateway.chat(&[], &ask(MODEL, "hi")).await.0, 200);
+    eventually("three attempts", async || {
+        collector.exports(LOGS).len() == 3
+    })
+    .await;
+    eventually("the log says it", async || {
+        gateway
+            .logged("failed to write audit records; dropping them until the output works")
+            .is_some()
+    })
+    .await;
+    let sent: Vec<_> = collector
+        .exports(LOGS)
+        .iter()
+        .map(|export| export.message.clone())
+        .collect();
+    assert!(sent.iter().all(|message| *message == sent[0]));
+    gateway.terminate().await;
 }

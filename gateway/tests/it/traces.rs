@@ -72,7 +72,7 @@ impl Gateway {
     }
 
     /// The first log line with this message.
-    fn logged(&self, message: &str) -> Option<Value> {
+    pub(crate) fn logged(&self, message: &str) -> Option<Value> {
         let log = self.log.lock().unwrap();
         let mut lines = log
             .lines()

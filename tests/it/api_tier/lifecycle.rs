@@ -253,6 +253,7 @@ async fn steady_state_writes_nothing() {
         gateway_tracing: Some(operator::Tracing {
             endpoint: "http://collector.observability.svc:4318".parse().unwrap(),
             sampling_rate_per_million: operator::ALL_PER_MILLION,
+            audit_records: false,
         }),
         gateway_defaults: operator::GatewayDefaults::from_yaml(DEFAULTS).unwrap(),
         ..operator::Settings::default()

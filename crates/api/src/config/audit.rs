@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Audit {
-    /// Path of a file, which is appended to and opened again after a rotation, or `-` for standard output.
+    /// Path of a file, which is appended to and opened again after a rotation, or `-` for standard output, which
+    /// `OTEL_LOGS_EXPORTER=otlp` in the environment replaces by a collector of OpenTelemetry.
     pub output: String,
     /// Include the bodies of requests, up to 256 KiB each. They contain prompts.
     #[serde(skip_serializing_if = "super::is_false")]

@@ -28,7 +28,7 @@ fn open(path: &Path, more: &str, previous: Option<&Arc<Audit>>) -> Arc<Audit> {
         path.display()
     );
     let config = GatewayConfig::from_yaml(&text).unwrap();
-    Audit::open(&config, previous).unwrap().unwrap()
+    Audit::open(&config, None, previous).unwrap().unwrap()
 }
 
 fn file(directory: &tempfile::TempDir) -> PathBuf {
@@ -187,7 +187,7 @@ async fn a_reload_with_the_same_output_continues_its_numbers() {
 fn an_unusable_stream_is_rejected_with_its_field() {
     let open = |audit: &str| {
         let config = GatewayConfig::from_yaml(&format!("audit: {audit}")).unwrap();
-        Audit::open(&config, None).unwrap_err().to_string()
+        Audit::open(&config, None, None).unwrap_err().to_string()
     };
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("missing/audit.jsonl");

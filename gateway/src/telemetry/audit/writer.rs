@@ -7,6 +7,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    mem,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
@@ -21,12 +22,17 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::oneshot;
 
 use super::AuditError;
-use crate::telemetry::line_queue::{Batch, LineQueue};
+use crate::telemetry::{
+    line_queue::{Batch, LineQueue},
+    otlp::LogsExport,
+};
 
 /// Records that wait to be written, with those that are being written.
 const QUEUE_RECORDS: usize = 8192;
 /// Bytes of these records.
 const QUEUE_BYTES: usize = 16 * 1024 * 1024;
+/// Records of one export.
+const EXPORT_RECORDS: usize = 512;
 /// Pause after each write.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Time for the last records when the process ends.
@@ -71,6 +77,8 @@ impl Default for Shared {
 #[derive(Debug)]
 pub(super) enum Output {
     Stdout,
+    /// A collector of OpenTelemetry.
+    Otlp(LogsExport),
     File {
         path: PathBuf,
         /// None after a failure, until the next write.
@@ -79,11 +87,13 @@ pub(super) enum Output {
 }
 
 impl Output {
+    /// A file, or `-`: standard output, or the collector, if any.
+    ///
     /// # Errors
     /// When the file cannot be opened.
-    pub(super) fn open(output: &str) -> Result<Self, AuditError> {
+    pub(super) fn open(output: &str, collector: Option<&LogsExport>) -> Result<Self, AuditError> {
         if output == api::config::Audit::STDOUT {
-            return Ok(Self::Stdout);
+            return Ok(collector.map_or(Self::Stdout, |export| Self::Otlp(export.clone())));
         }
         let path = PathBuf::from(output);
         match append_to(&path) {
@@ -95,8 +105,17 @@ impl Output {
         }
     }
 
+    /// Most records in one write.
+    fn most_records(&self) -> usize {
+        match self {
+            Self::Stdout | Self::File { .. } => usize::MAX,
+            Self::Otlp(_) => EXPORT_RECORDS,
+        }
+    }
+
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         match self {
+            Self::Otlp(export) => export.export(lines),
             Self::Stdout => {
                 let mut stdout = io::stdout().lock();
                 stdout.write_all(lines)?;
@@ -214,22 +233,42 @@ impl Shared {
 
     /// Writes a batch, or counts its records as lost.
     fn write(&self, batch: &Batch, output: &mut Output, failing: &mut bool) {
-        let records = u64::try_from(batch.lines).unwrap_or(u64::MAX);
-        let result = output.write(&batch.text);
-        match &result {
-            Ok(()) => {
-                written().inc_by(records);
-            }
-            Err(error) => {
-                self.lose(records, batch.reported);
-                // Once for each outage.
-                if !*failing {
-                    tracing::error!(%error, "failed to write audit records; dropping them until the output works");
+        let mut reported = batch.reported;
+        let mut rest = batch.text.as_slice();
+        while !rest.is_empty() {
+            let (part, records, after) = first(rest, output.most_records());
+            rest = after;
+            let result = output.write(part);
+            match &result {
+                Ok(()) => {
+                    written().inc_by(records);
+                }
+                Err(error) => {
+                    self.lose(records, mem::take(&mut reported));
+                    // Once for each outage.
+                    if !*failing {
+                        tracing::error!(%error, "failed to write audit records; dropping them until the output works");
+                    }
                 }
             }
+            *failing = result.is_err();
         }
-        *failing = result.is_err();
     }
+}
+
+/// The first lines of a text, at most so many, their number, and the rest.
+fn first(text: &[u8], most: usize) -> (&[u8], u64, &[u8]) {
+    let mut records: u64 = 0;
+    let mut end = text.len();
+    for (number, at) in memchr::memchr_iter(b'\n', text).enumerate() {
+        records = records.saturating_add(1);
+        if number.saturating_add(1) >= most {
+            end = at.saturating_add(1);
+            break;
+        }
+    }
+    let (part, rest) = text.split_at_checked(end).unwrap_or((text, &[]));
+    (part, records, rest)
 }
 
 #[cfg(test)]
@@ -242,7 +281,7 @@ mod tests {
     }
 
     fn file(path: &Path) -> Output {
-        Output::open(path.to_str().unwrap()).unwrap()
+        Output::open(path.to_str().unwrap(), None).unwrap()
     }
 
     #[test]

@@ -6,34 +6,28 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
 use credentials::Environment;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
-use opentelemetry::KeyValue;
-use opentelemetry_http::HttpClient;
-use opentelemetry_proto::{tonic::resource::v1::Resource, transform::common::tonic::Attributes};
-use percent_encoding::percent_decode_str;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
-use super::{ENDPOINT, METRICS, OtlpError, Sender, first_of, open_metrics, resource, value};
+use super::{
+    collector::Collector,
+    open_metrics,
+    signal::{METRICS, OtlpError, resource_message, value},
+};
 
-const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
-const METRICS_HEADERS: &str = "OTEL_EXPORTER_OTLP_METRICS_HEADERS";
 const INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
 /// OpenTelemetry's default.
 const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
 const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
 const CUMULATIVE: &str = "cumulative";
-const CONTENT_TYPE: &str = "application/x-protobuf";
 
 /// Where metrics are exported to. Cloning copies a pointer.
 #[derive(Clone)]
 pub struct MetricsExport(Arc<Inner>);
 
 struct Inner {
-    sender: Sender,
-    url: Uri,
-    headers: HeaderMap,
+    collector: Collector,
     interval: Duration,
     resource: Resource,
     /// Start of the process, from which counters count.
@@ -66,19 +60,10 @@ impl MetricsExport {
                 supported: CUMULATIVE,
             });
         }
-        let attributes = resource(environment);
-        let attributes = attributes
-            .iter()
-            .map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
         Ok(Some(Self(Arc::new(Inner {
-            url: url(environment)?,
-            headers: headers(environment)?,
+            collector: Collector::new(&METRICS, protocol, environment)?,
             interval: interval(environment)?,
-            sender: Sender::new(&METRICS, protocol)?,
-            resource: Resource {
-                attributes: Attributes::from(attributes).0,
-                ..Resource::default()
-            },
+            resource: resource_message(environment),
             started,
         }))))
     }
@@ -93,16 +78,8 @@ impl MetricsExport {
         let inner = self.0.as_ref();
         let times = [inner.started, now];
         let message = open_metrics::to_otlp(page, inner.resource.clone(), times);
-        let mut request = Request::new(Bytes::from(message.encode_to_vec()));
-        *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = inner.url.clone();
-        request.headers_mut().clone_from(&inner.headers);
-        let content_type = HeaderValue::from_static(CONTENT_TYPE);
-        request
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, content_type);
         // The sender logs changes.
-        let _sent = inner.sender.send_bytes(request).await;
+        let _sent = inner.collector.send(message.encode_to_vec()).await;
     }
 }
 
@@ -111,40 +88,6 @@ impl fmt::Debug for MetricsExport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MetricsExport").finish_non_exhaustive()
     }
-}
-
-/// The URL of the collector: that for metrics, or the base URL with the path of OTLP.
-fn url(environment: &dyn Environment) -> Result<Uri, OtlpError> {
-    let set = first_of(environment, [METRICS.endpoint, ENDPOINT]);
-    let (variable, url) = set.ok_or(OtlpError::EndpointMissing)?;
-    let url = if variable == ENDPOINT {
-        format!("{}{}", url.trim_end_matches('/'), METRICS.path)
-    } else {
-        url
-    };
-    let parsed: Uri = url.parse().map_err(|_| OtlpError::Endpoint { variable })?;
-    match (parsed.scheme_str(), parsed.host()) {
-        (Some("http" | "https"), Some(_)) => Ok(parsed),
-        _ => Err(OtlpError::Endpoint { variable }),
-    }
-}
-
-/// Headers such as `name=value,other=value`, with percent-encoded values.
-fn headers(environment: &dyn Environment) -> Result<HeaderMap, OtlpError> {
-    let Some((variable, list)) = first_of(environment, [METRICS_HEADERS, HEADERS]) else {
-        return Ok(HeaderMap::new());
-    };
-    let pairs = list.split(',').filter(|pair| !pair.trim().is_empty());
-    pairs
-        .map(|pair| {
-            let (name, value) = pair.split_once('=')?;
-            let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
-            let mut value = HeaderValue::from_str(&value).ok()?;
-            value.set_sensitive(true);
-            Some((name.trim().parse::<HeaderName>().ok()?, value))
-        })
-        .collect::<Option<_>>()
-        .ok_or(OtlpError::Headers { variable })
 }
 
 fn interval(environment: &dyn Environment) -> Result<Duration, OtlpError> {
@@ -164,7 +107,10 @@ fn interval(environment: &dyn Environment) -> Result<Duration, OtlpError> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::*;
+    use super::{
+        super::{collector::HEADERS, signal::ENDPOINT},
+        *,
+    };
 
     const ON: (&str, &str) = ("OTEL_METRICS_EXPORTER", "otlp");
 
@@ -246,24 +192,5 @@ mod tests {
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains("secret"), "{error}");
         }
-    }
-
-    #[test]
-    fn the_variables_for_metrics_take_precedence() {
-        let both = [
-            (ENDPOINT, "http://all:4318/otlp/"),
-            (METRICS.endpoint, "https://metrics/exactly"),
-            (HEADERS, "a=1"),
-            (METRICS_HEADERS, "authorization=Basic%20abc, x-org = team ,"),
-        ];
-        let all = environment(&both[..1]);
-        assert_eq!(url(&all).unwrap(), "http://all:4318/otlp/v1/metrics");
-        let environment = environment(&both);
-        assert_eq!(url(&environment).unwrap(), "https://metrics/exactly");
-        let headers = headers(&environment).unwrap();
-        assert_eq!(headers.len(), 2);
-        assert_eq!(headers["authorization"], "Basic abc");
-        assert_eq!(headers["x-org"], "team");
-        assert!(!format!("{headers:?}").contains("abc"));
     }
 }

@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::{
     resource::v1::Resource,
 };
 
-use super::GATEWAY;
+use super::signal::GATEWAY;
 
 /// Metrics of the conventions, as Prometheus and as OpenTelemetry name them.
 static CONVENTIONS: [(&str, &str); 11] = [

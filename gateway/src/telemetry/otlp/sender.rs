@@ -16,8 +16,8 @@ use opentelemetry_http::{HttpClient, HttpError};
 use tokio::{runtime::Handle, time::timeout};
 
 use super::{
-    Protocol, Signal,
     grpc::{self, Failed},
+    signal::{Protocol, Signal},
 };
 use crate::http::{
     client::{self, Client},
@@ -75,7 +75,7 @@ impl Sender {
                     signal = self.signal.name,
                     url,
                     error,
-                    "collector unavailable; spans are dropped when their queue is full"
+                    "collector unavailable; what its queue has no room for is dropped"
                 );
             }
             None if before => {

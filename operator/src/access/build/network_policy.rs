@@ -335,6 +335,7 @@ mod tests {
             access.tracing = Some(Tracing {
                 endpoint: url.parse().unwrap(),
                 sampling_rate_per_million: 1,
+                audit_records: false,
             });
             serde_json::to_value(build(&access).unwrap().spec.unwrap().egress).unwrap()
         };

@@ -1,4 +1,4 @@
-//! Where a gateway's container sends its traces, in OpenTelemetry's own variables.
+//! Where a gateway's container sends its traces and audit records, in OpenTelemetry's own variables.
 //!
 //! The collector is a setting of the operator and not a field of `BedrockAccess`: users who can write a `BedrockAccess`
 //! must not be able to send a gateway's data elsewhere.
@@ -26,7 +26,7 @@ pub(super) fn variables(access: &Validated) -> Vec<EnvVar> {
         ("bedrock_access.name", &access.name),
     ]
     .map(|(key, value)| format!("{key}={value}"));
-    vec![
+    let mut variables = vec![
         variable("OTEL_EXPORTER_OTLP_ENDPOINT", tracing.endpoint.as_str()),
         variable("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
         variable("OTEL_TRACES_SAMPLER_ARG", share.to_string()),
@@ -43,7 +43,11 @@ pub(super) fn variables(access: &Validated) -> Vec<EnvVar> {
             ..EnvVar::default()
         },
         variable("OTEL_RESOURCE_ATTRIBUTES", attributes.join(",")),
-    ]
+    ];
+    if tracing.audit_records {
+        variables.push(variable("OTEL_LOGS_EXPORTER", "otlp"));
+    }
+    variables
 }
 
 #[cfg(test)]
@@ -52,10 +56,15 @@ mod tests {
     use crate::{fixtures::validated, settings::Tracing};
 
     fn values(per_million: u32) -> Vec<(String, Option<String>)> {
+        values_with(per_million, false)
+    }
+
+    fn values_with(per_million: u32, audit_records: bool) -> Vec<(String, Option<String>)> {
         let mut access = validated("{}");
         access.tracing = Some(Tracing {
             endpoint: "http://collector.observability.svc:4318".parse().unwrap(),
             sampling_rate_per_million: per_million,
+            audit_records,
         });
         let pair = |variable: EnvVar| (variable.name, variable.value);
         variables(&access).into_iter().map(pair).collect()
@@ -88,6 +97,13 @@ mod tests {
         for (per_million, share) in [(0, "0"), (1, "0.000001"), (ALL_PER_MILLION, "1")] {
             assert_eq!(values(per_million)[2].1.as_deref(), Some(share));
         }
+    }
+
+    #[test]
+    fn audit_records_go_to_the_collector_if_the_operator_says_so() {
+        let exporter = ("OTEL_LOGS_EXPORTER".to_owned(), Some("otlp".to_owned()));
+        assert!(values_with(0, true).contains(&exporter));
+        assert!(!values(0).contains(&exporter));
     }
 
     #[test]
