@@ -14,7 +14,8 @@ use redis::{AsyncCommands as _, aio::MultiplexedConnection};
 use serde_json::{Value, json};
 
 use crate::{
-    ledger::{Process, bill, document, lines},
+    ledger::{bill, document, lines},
+    process::Process,
     rig::{ACCESS_KEY, SECRET_KEY, eventually},
     store_server::{PASSWORD, Server},
 };

@@ -36,6 +36,7 @@ mod messages_errors;
 mod metrics;
 mod models;
 mod otlp;
+mod process;
 mod prompt_cache;
 mod proxy;
 mod refused;

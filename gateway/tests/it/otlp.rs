@@ -98,6 +98,18 @@ impl Collector {
         collector
     }
 
+    /// A gateway that exports to it with a key.
+    async fn gateway(&self, protocol: &str, more: &[(&str, &str)]) -> Gateway {
+        let headers = format!("authorization=Bearer%20{KEY}");
+        let own = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", self.url.as_str()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            ("OTEL_EXPORTER_OTLP_HEADERS", &headers),
+            ("OTEL_RESOURCE_ATTRIBUTES", "k8s.namespace.name=team-a"),
+        ];
+        Gateway::start(&[&own, more].concat()).await
+    }
+
     fn exports(&self, path: &str) -> Vec<Export> {
         let received = self.received.lock().unwrap();
         let exports = received.iter().filter(|export| export.path == path);
@@ -165,18 +177,15 @@ async fn metrics_are_exported_by_http_and_by_grpc() {
         ("grpc", GRPC_PATH, Version::HTTP_2),
     ] {
         let collector = Collector::start("0").await;
-        let gateway = Gateway::start(&[
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
-            (
-                "OTEL_EXPORTER_OTLP_HEADERS",
-                &format!("authorization=Bearer%20{KEY}"),
-            ),
-            ("OTEL_RESOURCE_ATTRIBUTES", "k8s.namespace.name=team-a"),
-            ("OTEL_METRICS_EXPORTER", "otlp"),
-            ("OTEL_METRIC_EXPORT_INTERVAL", "50"),
-        ])
-        .await;
+        let gateway = collector
+            .gateway(
+                protocol,
+                &[
+                    ("OTEL_METRICS_EXPORTER", "otlp"),
+                    ("OTEL_METRIC_EXPORT_INTERVAL", "50"),
+                ],
+            )
+            .await;
         for _ in 0..2 {
             assert_eq!(gateway.chat(&[], &ask(MODEL, "hi")).await.0, 200);
         }
@@ -323,18 +332,15 @@ fn audit_record(log: &LogRecord) -> Value {
 async fn audit_records_are_exported_by_http_and_by_grpc_instead_of_written() {
     for (protocol, path) in [("http/protobuf", "/v1/logs"), ("grpc", LOGS)] {
         let collector = Collector::start("0").await;
-        let gateway = Gateway::start(&[
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
-            (
-                "OTEL_EXPORTER_OTLP_HEADERS",
-                &format!("authorization=Bearer%20{KEY}"),
-            ),
-            ("OTEL_RESOURCE_ATTRIBUTES", "k8s.namespace.name=team-a"),
-            ("OTEL_LOGS_EXPORTER", "otlp"),
-            ("BEDROCK_GATEWAY_AUDIT", "-"),
-        ])
-        .await;
+        let gateway = collector
+            .gateway(
+                protocol,
+                &[
+                    ("OTEL_LOGS_EXPORTER", "otlp"),
+                    ("BEDROCK_GATEWAY_AUDIT", "-"),
+                ],
+            )
+            .await;
         for id in ["one", "two"] {
             let headers = [("x-request-id", id)];
             assert_eq!(gateway.chat(&headers, &ask(MODEL, "hi")).await.0, 200);

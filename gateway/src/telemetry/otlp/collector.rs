@@ -41,8 +41,8 @@ impl Collector {
     ///
     /// # Errors
     /// When no response arrives.
-    pub(super) async fn send(&self, message: Vec<u8>) -> Result<Response<Bytes>, HttpError> {
-        let mut request = Request::new(Bytes::from(message));
+    pub(super) async fn send(&self, message: Bytes) -> Result<Response<Bytes>, HttpError> {
+        let mut request = Request::new(message);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
         request.headers_mut().clone_from(&self.headers);
@@ -51,6 +51,14 @@ impl Collector {
             .headers_mut()
             .insert(header::CONTENT_TYPE, content_type);
         self.sender.send_bytes(request).await
+    }
+
+    /// [`Self::send`] for a thread without a runtime.
+    ///
+    /// # Errors
+    /// When no response arrives.
+    pub(super) fn send_from_thread(&self, message: Bytes) -> Result<Response<Bytes>, HttpError> {
+        self.sender.wait(self.send(message))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::{fmt, io, sync::Arc, thread, time::Duration};
 
+use bytes::Bytes;
 use credentials::Environment;
 use http::StatusCode;
 use opentelemetry_proto::tonic::{
@@ -14,11 +15,10 @@ use opentelemetry_proto::tonic::{
 use prost::Message;
 use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use tokio::runtime::Handle;
 
 use super::{
     collector::Collector,
-    signal::{GATEWAY, LOGS, OtlpError, resource_message},
+    signal::{LOGS, OtlpError, resource_message, scope},
 };
 
 /// Name of the event of each record.
@@ -35,7 +35,6 @@ pub struct LogsExport(Arc<Inner>);
 struct Inner {
     collector: Collector,
     resource: Resource,
-    runtime: Handle,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -97,7 +96,6 @@ impl LogsExport {
         Ok(Some(Self(Arc::new(Inner {
             collector: Collector::new(&LOGS, protocol, environment)?,
             resource: resource_message(environment),
-            runtime: Handle::current(),
         }))))
     }
 
@@ -109,12 +107,11 @@ impl LogsExport {
         let Inner {
             collector,
             resource,
-            runtime,
         } = self.0.as_ref();
-        let message = message(lines, resource).encode_to_vec();
+        let message = Bytes::from(message(lines, resource).encode_to_vec());
         let mut pauses = PAUSES.into_iter();
         loop {
-            let sent = runtime.block_on(collector.send(message.clone()));
+            let sent = collector.send_from_thread(message.clone());
             let (error, is_final) = match sent {
                 Ok(response) if response.status().is_success() => return Ok(()),
                 Ok(response) => {
@@ -159,11 +156,7 @@ fn message(lines: &[u8], resource: &Resource) -> ExportLogsServiceRequest {
         resource_logs: vec![ResourceLogs {
             resource: Some(resource.clone()),
             scope_logs: vec![ScopeLogs {
-                scope: Some(InstrumentationScope {
-                    name: GATEWAY.to_owned(),
-                    version: env!("CARGO_PKG_VERSION").to_owned(),
-                    ..InstrumentationScope::default()
-                }),
+                scope: Some(scope()),
                 log_records: records.collect(),
             }],
         }],

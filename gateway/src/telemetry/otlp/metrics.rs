@@ -79,7 +79,7 @@ impl MetricsExport {
         let times = [inner.started, now];
         let message = open_metrics::to_otlp(page, inner.resource.clone(), times);
         // The sender logs changes.
-        let _sent = inner.collector.send(message.encode_to_vec()).await;
+        let _sent = inner.collector.send(message.encode_to_vec().into()).await;
     }
 }
 

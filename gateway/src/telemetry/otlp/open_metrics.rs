@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
-    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value},
+    common::v1::{AnyValue, KeyValue, any_value},
     metrics::v1::{
         AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint,
         ResourceMetrics, ScopeMetrics, Sum, metric::Data, number_data_point,
@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::{
     resource::v1::Resource,
 };
 
-use super::signal::GATEWAY;
+use super::signal::scope;
 
 /// Metrics of the conventions, as Prometheus and as OpenTelemetry name them.
 static CONVENTIONS: [(&str, &str); 11] = [
@@ -105,11 +105,7 @@ pub(super) fn to_otlp(
         resource_metrics: vec![ResourceMetrics {
             resource: Some(resource),
             scope_metrics: vec![ScopeMetrics {
-                scope: Some(InstrumentationScope {
-                    name: GATEWAY.to_owned(),
-                    version: env!("CARGO_PKG_VERSION").to_owned(),
-                    ..InstrumentationScope::default()
-                }),
+                scope: Some(scope()),
                 metrics: metrics.collect(),
                 ..ScopeMetrics::default()
             }],

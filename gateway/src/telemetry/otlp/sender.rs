@@ -58,6 +58,11 @@ impl Sender {
         })
     }
 
+    /// Waits for a future, in a thread without a runtime.
+    pub(super) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     /// Logs once that the collector is unavailable, and once that it has recovered.
     fn log_change(&self, url: &str, sent: &Result<Response<Bytes>, HttpError>) {
         let why = match sent {
@@ -75,7 +80,7 @@ impl Sender {
                     signal = self.signal.name,
                     url,
                     error,
-                    "collector unavailable; what its queue has no room for is dropped"
+                    "collector unavailable; data is dropped while its queue is full"
                 );
             }
             None if before => {

@@ -3,7 +3,8 @@
 use credentials::Environment;
 use opentelemetry::KeyValue;
 use opentelemetry_proto::{
-    tonic::resource::v1::Resource as ResourceMessage, transform::common::tonic::Attributes,
+    tonic::{common::v1::InstrumentationScope, resource::v1::Resource as ResourceMessage},
+    transform::common::tonic::Attributes,
 };
 use opentelemetry_sdk::Resource;
 
@@ -176,6 +177,15 @@ pub(super) fn resource_message(environment: &dyn Environment) -> ResourceMessage
     ResourceMessage {
         attributes: Attributes::from(attributes).0,
         ..ResourceMessage::default()
+    }
+}
+
+/// The scope of exports that no SDK makes.
+pub(super) fn scope() -> InstrumentationScope {
+    InstrumentationScope {
+        name: GATEWAY.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
     }
 }
 
