@@ -157,7 +157,7 @@ impl Budgets {
 
     /// The spent part of each budget, for metrics.
     pub(crate) fn used(&self, clock: &SharedTimeSource) -> Vec<(BudgetLabels, f64)> {
-        let now = self.backing.time(millis(clock));
+        let now = self.time(clock);
         let used = |budget: &Arc<Budget>| {
             let labels = BudgetLabels {
                 scope: budget.subject.scope(),
@@ -218,10 +218,9 @@ impl Budgets {
 
     /// The model for requests of a client whose budget is nearly spent.
     pub(crate) fn fallback(&self, client: &str, clock: &SharedTimeSource) -> Option<&str> {
-        let now = self.backing.time(millis(clock));
         self.of(client).find_map(|budget| {
             let fallback = budget.terms.fallback.as_ref()?;
-            let spent = budget.percent(budget.window(now));
+            let spent = budget.percent(budget.window(self.time(clock)));
             (spent >= u64::from(fallback.at)).then_some(fallback.model.as_str())
         })
     }
@@ -237,15 +236,14 @@ impl Budgets {
         clock: &SharedTimeSource,
     ) -> Result<Reservation> {
         let own_time = millis(clock);
-        let (holds, placed, now) = match &self.backing {
+        let (holds, placed) = match &self.backing {
             Backing::Store(store) => self.lease(store, client, &need, own_time).await?,
             Backing::Shares(_) => {
                 let holds = Holds::new(self.of(client), &need, own_time);
                 let placed = holds.place(Within::Share, None, own_time);
-                (holds, placed, own_time)
+                (holds, placed)
             }
         };
-        self.log_warnings(client, now);
         match placed {
             Ok(()) => Ok(Reservation {
                 holds,
@@ -272,7 +270,7 @@ impl Budgets {
         client: &str,
         need: &Need,
         own_time: u64,
-    ) -> Result<(Holds, std::result::Result<(), Refusal>, u64)> {
+    ) -> Result<(Holds, std::result::Result<(), Refusal>)> {
         let mut is_up = store.is_up();
         let mut calls = 0;
         loop {
@@ -295,7 +293,7 @@ impl Budgets {
                 Err(Refusal::Budget(_)) if is_up && calls == 0 => {}
                 // Other requests have used what was leased.
                 Err(Refusal::Lease) if calls < MOST_CALLS => {}
-                Ok(()) | Err(_) => return Ok((holds, placed, now)),
+                Ok(()) | Err(_) => return Ok((holds, placed)),
             }
             holds.want(store);
             is_up = store.call(own_time).await;
@@ -303,15 +301,17 @@ impl Budgets {
         }
     }
 
-    /// Logs the budgets of a client that have reached their warning for the first time.
-    fn log_warnings(&self, client: &str, now: u64) {
-        for budget in self.of(client) {
-            let Some(warn_at) = budget.terms.warn_at else {
-                continue;
-            };
-            let window = budget.window(now);
+    /// The warning header of a response: the budget of the client that has reached its warning and has the highest spent part.
+    /// Logs budgets that have reached theirs for the first time.
+    pub(crate) fn warning(&self, client: &str, clock: &SharedTimeSource) -> Option<String> {
+        let reached = self.of(client).filter_map(|budget| {
+            let warn_at = budget.terms.warn_at?;
+            let window = budget.window(self.time(clock));
             let percent = budget.percent(window);
-            if percent >= u64::from(warn_at) && budget.local.is_first_warning(window) {
+            (percent >= u64::from(warn_at)).then_some((percent, budget, window))
+        });
+        let reached = reached.inspect(|(percent, budget, window)| {
+            if budget.local.is_first_warning(*window) {
                 tracing::warn!(
                     subject = budget.subject.name(),
                     period = budget.terms.period.as_str(),
@@ -321,17 +321,6 @@ impl Budgets {
                     "budget has reached its warning"
                 );
             }
-        }
-    }
-
-    /// The warning header of a response: the budget of the client that has reached its warning and has the highest spent part.
-    pub(crate) fn warning(&self, client: &str, clock: &SharedTimeSource) -> Option<String> {
-        let now = self.backing.time(millis(clock));
-        let reached = self.of(client).filter_map(|budget| {
-            let warn_at = budget.terms.warn_at?;
-            let window = budget.window(now);
-            let percent = budget.percent(window);
-            (percent >= u64::from(warn_at)).then_some((percent, budget, window))
         });
         let (percent, budget, window) = reached.max_by_key(|(percent, ..)| *percent)?;
         Some(format!(
@@ -341,6 +330,11 @@ impl Budgets {
             budget.subject.name(),
             rfc3339(window.end)
         ))
+    }
+
+    /// The time of the budgets, in milliseconds since 1970.
+    fn time(&self, clock: &SharedTimeSource) -> u64 {
+        self.backing.time(millis(clock))
     }
 
     /// Waits until all costs are settled with the store, at most this time.

@@ -261,12 +261,14 @@ fn check_locally(
     let mut report = Report::new(now);
     // Always locks the BedrockAccess before a client; both for a few additions.
     let mut counted = quotas.map(|quota| quota.map(|quota| (quota, quota.counter.counts())));
+    let mut each = counted.iter_mut().flatten();
+    let is_full = each.any(|(quota, counts)| counts.own.is_full(&quota.rates, now));
+    let is_allowed = over.is_none() && !is_full;
     for (quota, counts) in counted.iter_mut().flatten() {
-        over = reached(quota, counts.own.usage(&quota.rates, now), over);
-    }
-    for (quota, counts) in counted.iter_mut().flatten() {
-        if over.is_none() {
+        if is_allowed {
             counts.own.add_request(now);
+        } else {
+            over = reached(quota, counts.own.usage(&quota.rates, now), over);
         }
         report.add(counts.own.usage(&quota.rates, now));
     }

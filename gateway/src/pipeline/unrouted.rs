@@ -107,9 +107,8 @@ pub(crate) async fn hold(
     let clock = &state.settings().clock;
     let need = demand.need(targets, budgets.need_prices(client))?;
     let reservation = budgets.reserve(client, need, clock).await;
-    if let Some(slot) = record.limits()
-        && let Some(warning) = budgets.warning(client, clock)
-    {
+    let warning = budgets.warning(client, clock);
+    if let (Some(slot), Some(warning)) = (record.limits(), warning) {
         slot.warn(warning);
     }
     record.set_reservation(reservation?);

@@ -55,6 +55,8 @@ pub(super) struct Ask {
     pub(super) id: u64,
     /// What the store has reported as spent.
     pub(super) known: u64,
+    /// [`Leased::since`] of that report; 0 before the first.
+    pub(super) since: u64,
     /// Costs of this gateway since it started.
     pub(super) cost: u64,
     /// The part of them that the store has not confirmed.
@@ -75,6 +77,8 @@ pub(super) struct Leased {
     pub(super) totals: Totals,
     /// What this gateway has leased.
     pub(super) lease: u64,
+    /// The store's time at which its account began, in milliseconds since 1970: another one after it has lost its data.
+    pub(super) since: u64,
 }
 
 /// What becomes of an account after a response of the store.
@@ -126,6 +130,8 @@ struct Lease {
     recent: Recent,
     /// As the store has reported.
     totals: Totals,
+    /// [`Leased::since`] of that report.
+    since: u64,
     /// Whether the account waits to be sent.
     is_queued: bool,
     /// Whether it is sent although nothing has changed.
@@ -145,6 +151,7 @@ impl Default for Account {
                 floor: 0,
                 recent: Recent::NONE,
                 totals: Totals::default(),
+                since: 0,
                 is_queued: false,
                 must_renew: false,
             },
@@ -290,6 +297,7 @@ impl Account {
         Some(Ask {
             id: self.lease.id,
             known: self.lease.totals.spent,
+            since: self.lease.since,
             cost: self.spent,
             unconfirmed: self.unconfirmed(),
             floor: self.lease.floor,
@@ -304,6 +312,7 @@ impl Account {
         self.lease.confirmed = asked.cost;
         self.lease.most = leased.lease;
         self.lease.totals = leased.totals;
+        self.lease.since = leased.since;
         if !self.is_known() && self.queue() {
             Next::Queue
         } else if self.is_known() && self.lease.most == 0 && !self.lease.is_queued {

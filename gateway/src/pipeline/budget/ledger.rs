@@ -14,6 +14,10 @@ pub(super) const REMEMBERED_MILLIS: u64 = 900_000;
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     totals: Totals,
+    /// When it began; none before the first call.
+    since: Option<u64>,
+    /// What was spent before it began, as far as gateways know.
+    before: u64,
     gateways: BTreeMap<u64, Gateway>,
     /// When each gateway changes its state, in milliseconds since 1970.
     due: BTreeSet<(u64, u64)>,
@@ -33,9 +37,8 @@ impl Ledger {
         self.totals
     }
 
-    /// Raises what is spent to what is known to be spent, and ends leases that are over.
-    pub(super) fn open(&mut self, known: u64, now: u64) {
-        self.totals.spent = self.totals.spent.max(known);
+    /// Ends leases that are over.
+    pub(super) fn end_leases(&mut self, now: u64) {
         while let Some(&(due, id)) = self.due.first()
             && due <= now
         {
@@ -63,7 +66,14 @@ impl Ledger {
 
     /// Adopts the costs of a gateway, and leases what it needs. `may_lease`: whether the window is the current one.
     pub(super) fn ask(&mut self, ask: &Ask, limit: u64, may_lease: bool, now: u64) -> Leased {
-        self.open(ask.known, now);
+        let since = *self.since.get_or_insert(now);
+        if ask.since != since {
+            // A store that lost its data: gateways know different parts of it, and each adds its own costs.
+            let more = ask.known.saturating_sub(self.before);
+            self.before = self.before.saturating_add(more);
+            self.totals.spent = self.totals.spent.saturating_add(more);
+        }
+        self.end_leases(now);
         let Totals { spent, held } = &mut self.totals;
         match self.gateways.remove(&ask.id) {
             Some(Gateway {
@@ -101,6 +111,7 @@ impl Ledger {
         Leased {
             totals: self.totals,
             lease,
+            since,
         }
     }
 }

@@ -170,6 +170,7 @@ impl Place {
         for number in [
             ask.id,
             ask.known,
+            ask.since,
             window.start.saturating_mul(1000),
             window.end.saturating_mul(1000),
             budget.limit(),
@@ -265,8 +266,11 @@ fn leased(numbers: &mut impl Iterator<Item = u64>) -> Option<Leased> {
         spent: numbers.next()?,
         held: numbers.next()?,
     };
-    let lease = numbers.next()?;
-    Some(Leased { totals, lease })
+    Some(Leased {
+        totals,
+        lease: numbers.next()?,
+        since: numbers.next()?,
+    })
 }
 
 #[cfg(test)]

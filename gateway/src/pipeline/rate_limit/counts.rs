@@ -101,6 +101,16 @@ impl Counts {
         self.tokens_of_day = self.tokens_of_day.saturating_add(tokens);
     }
 
+    /// Whether a limit is reached. For most requests, nothing else must be known before they are counted.
+    pub(super) fn is_full(&mut self, rates: &Rates, now: SystemTime) -> bool {
+        self.roll(now);
+        let left = left_of_minute(millis(now));
+        let is_reached = |limit: Option<u64>, used: u64| limit.is_some_and(|limit| used >= limit);
+        is_reached(rates.requests_per_minute, self.requests.used(left))
+            || is_reached(rates.tokens_per_minute, self.tokens.used(left))
+            || is_reached(rates.tokens_per_day, self.tokens_of_day)
+    }
+
     /// The usage of each limit now.
     pub(crate) fn usage(
         &mut self,
@@ -109,7 +119,7 @@ impl Counts {
     ) -> impl Iterator<Item = Usage> + use<> {
         self.roll(now);
         let now = millis(now);
-        let left = MINUTE.saturating_sub(now % MINUTE);
+        let left = left_of_minute(now);
         let of_day = DAY.saturating_sub(now % DAY);
         let Self {
             requests,
@@ -204,6 +214,11 @@ impl Window {
             _ => left.saturating_add(MINUTE),
         }
     }
+}
+
+/// Milliseconds until the end of the minute of a time.
+fn left_of_minute(now: u64) -> u64 {
+    MINUTE.saturating_sub(now % MINUTE)
 }
 
 fn after(millis: u64) -> Duration {

@@ -88,9 +88,14 @@ impl SharedCounts {
 
     /// The usage of each limit.
     pub(super) fn usage(&self, rates: &Rates) -> impl Iterator<Item = Usage> + use<> {
+        self.all().usage(rates, self.at)
+    }
+
+    /// The counts, with what the store does not have yet.
+    fn all(&self) -> Counts {
         let mut counts = self.counts.without_requests(self.advance);
         counts.add_tokens(self.tokens.saturating_add(self.sent_tokens), self.at);
-        counts.usage(rates, self.at)
+        counts
     }
 
     /// Whether a request is allowed. `now`: none directly after a response of the store.
@@ -101,7 +106,7 @@ impl SharedCounts {
         });
         if !is_fresh {
             Decision::Unknown
-        } else if self.usage(rates).any(|usage| usage.is_full()) {
+        } else if self.all().is_full(rates, self.at) {
             Decision::Full
         } else if rates.requests_per_minute.is_some() && self.advance == 0 {
             Decision::Unknown

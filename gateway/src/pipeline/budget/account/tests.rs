@@ -21,8 +21,12 @@ fn now() -> Instant {
 
 /// A call of the store.
 fn call(account: &mut Account, ledger: &mut Ledger) -> Option<Next> {
+    call_at(account, ledger, START)
+}
+
+fn call_at(account: &mut Account, ledger: &mut Ledger, time: u64) -> Option<Next> {
     let ask = account.ask(LIMIT, now())?;
-    let leased = ledger.ask(&ask, LIMIT, true, START);
+    let leased = ledger.ask(&ask, LIMIT, true, time);
     Some(account.adopt(&ask, leased))
 }
 
@@ -118,11 +122,38 @@ fn a_store_that_lost_its_data_continues_with_what_is_known() {
     call(&mut account, &mut ledger);
     account.settle(hold(0, 0), 3);
     let mut ledger = Ledger::default();
-    call(&mut account, &mut ledger);
+    call_at(&mut account, &mut ledger, START + 1);
     assert_eq!(ledger.totals(), totals(93, 0));
     other.settle(hold(0, 0), 1);
-    call(&mut other, &mut ledger);
+    call_at(&mut other, &mut ledger, START + 1);
     assert_eq!(ledger.totals(), totals(94, 0));
+}
+
+#[test]
+fn a_store_that_lost_its_data_has_the_costs_of_all_whoever_calls_first() {
+    for informed_first in [false, true] {
+        let mut ledger = Ledger::default();
+        // The first one does not know what the second has spent.
+        let mut accounts = [40, 50].map(|cost| {
+            let mut account = Account::default();
+            account.settle(hold(0, 0), cost);
+            call(&mut account, &mut ledger);
+            // During the outage.
+            account.settle(hold(0, 0), 7);
+            account
+        });
+        if informed_first {
+            accounts.reverse();
+        }
+        let mut ledger = Ledger::default();
+        for _ in 0..3 {
+            for account in &mut accounts {
+                account.renew();
+                call_at(account, &mut ledger, START + 1);
+            }
+            assert_eq!(ledger.totals(), totals(104, 0));
+        }
+    }
 }
 
 #[test]
@@ -134,9 +165,9 @@ fn a_gateway_that_stops_has_spent_the_input_of_its_requests() {
     account
         .hold(hold(3, 10), Within::Lease(now()), LIMIT)
         .unwrap();
-    ledger.open(0, START + LEASE_MILLIS - 1);
+    ledger.end_leases(START + LEASE_MILLIS - 1);
     assert_eq!(ledger.totals(), totals(0, 10));
-    ledger.open(0, START + LEASE_MILLIS);
+    ledger.end_leases(START + LEASE_MILLIS);
     assert_eq!(ledger.totals(), totals(3, 0));
     // It was only cut off: its cost replaces the input.
     account.settle(hold(3, 10), 8);
@@ -146,8 +177,8 @@ fn a_gateway_that_stops_has_spent_the_input_of_its_requests() {
         assert_eq!(leased.totals, totals(8, 0));
     }
     let end = START + 2 * LEASE_MILLIS + REMEMBERED_MILLIS + 1;
-    ledger.open(0, end);
-    ledger.open(0, end + REMEMBERED_MILLIS);
+    ledger.end_leases(end);
+    ledger.end_leases(end + REMEMBERED_MILLIS);
     assert_eq!(ledger.totals(), totals(8, 0));
 }
 

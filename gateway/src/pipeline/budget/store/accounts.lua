@@ -1,9 +1,9 @@
 -- Adopts the costs of a gateway in accounts of budgets, and leases it parts of what is left.
 -- Follows beginning.lua. KEYS: for each account its hash and its sorted set. The words, for each account:
---   PLACE ID KNOWN START END LIMIT COST UNCONFIRMED FLOOR KEEP WANT SPARE
+--   PLACE ID KNOWN SINCE START END LIMIT COST UNCONFIRMED FLOOR KEEP WANT SPARE
 -- where PLACE is that of its hash, START and END are its window in milliseconds, and the rest is `Ask` of account.rs. The reply
--- has for each account a line with what is spent, what is held and what is leased.
--- An account is a hash with s, what is spent, h, what is held, and one field for each gateway: "COST FLOOR LEASE", or
+-- has for each account a line with what is spent, what is held, what is leased and when the account began.
+-- An account is a hash with s, what is spent, h, what is held, b, when it began, k, what gateways knew to be spent before, and one field for each gateway: "COST FLOOR LEASE", or
 -- "x COST FLOOR" after its lease. A sorted set has the time at which each of them changes its state. The arithmetic is that of
 -- ledger.rs; amounts stay below 2^53, so doubles are exact.
 local LEASE, REMEMBERED, SPARE_PART = 300000, 900000, 1024
@@ -25,10 +25,16 @@ end
 for place in word do
   local hash, due = KEYS[tonumber(place)], KEYS[place + 1]
   local id = word()
-  local known, start, finish, limit, cost = number(), number(), number(), number(), number()
+  local known, since, start, finish, limit, cost = number(), word(), number(), number(), number(), number()
   local unconfirmed, floor, lease, want, spare = number(), number(), number(), number(), number()
-  local values = redis.call('HMGET', hash, 's', 'h')
-  local spent, held = expire(hash, due, math.max(tonumber(values[1] or 0), known), tonumber(values[2] or 0))
+  local values = redis.call('HMGET', hash, 's', 'h', 'b', 'k')
+  local spent, begun = tonumber(values[1] or 0), values[3] or text(now)
+  local before = tonumber(values[4] or spent)
+  if since ~= begun and known > before then
+    spent, before = spent + known - before, known
+  end
+  local held
+  spent, held = expire(hash, due, spent, tonumber(values[2] or 0))
   local state = redis.call('HGET', hash, id) or ''
   local cost_before, _, lease_before = string.match(state, '^(%d+) (%d+) (%d+)$')
   if cost_before then
@@ -47,11 +53,11 @@ for place in word do
     lease = lease + math.min(want + math.min(spare, math.floor(left / SPARE_PART)), left)
   end
   held = held + lease
-  redis.call('HSET', hash, 's', text(spent), 'h', text(held), id, text(cost) .. ' ' .. text(floor) .. ' ' .. text(lease))
+  redis.call('HSET', hash, 's', text(spent), 'h', text(held), 'b', begun, 'k', text(before), id, text(cost) .. ' ' .. text(floor) .. ' ' .. text(lease))
   redis.call('ZADD', due, text(now + LEASE), id)
   local left = text(math.max(finish - now, 0) + 2 * REMEMBERED)
   redis.call('PEXPIRE', hash, left)
   redis.call('PEXPIRE', due, left)
-  reply[#reply + 1] = text(spent) .. ' ' .. text(held) .. ' ' .. text(lease)
+  reply[#reply + 1] = text(spent) .. ' ' .. text(held) .. ' ' .. text(lease) .. ' ' .. begun
 end
 return table.concat(reply, '\n')

@@ -48,6 +48,7 @@ fn budget(limit: u64) -> Arc<Budget> {
 struct Pair {
     budget: Arc<Budget>,
     ledger: Ledger,
+    since: u64,
     asked: Vec<Ask>,
 }
 
@@ -56,6 +57,7 @@ impl Pair {
         Self {
             budget: budget(limit),
             ledger: Ledger::default(),
+            since: 0,
             asked: Vec::new(),
         }
     }
@@ -71,11 +73,9 @@ impl Pair {
                 let unconfirmed = rng.u64(..200);
                 Ask {
                     id,
-                    known: if rng.u64(..50) == 0 {
-                        self.ledger.totals().spent + 30
-                    } else {
-                        0
-                    },
+                    known: self.ledger.totals().spent + 30,
+                    // What it knows is from this store, or rarely from one before it.
+                    since: if rng.u64(..50) == 0 { 1 } else { self.since },
                     cost: before.map_or(0, |ask| ask.cost) + unconfirmed,
                     unconfirmed,
                     floor: rng.u64(..50),
@@ -130,24 +130,28 @@ async fn script_does_the_arithmetic_of_the_ledger_in_memory() {
     // Large amounts, which doubles must keep.
     let mut pairs = [5_000, 40_000, 9_007_199_254_740_990].map(Pair::new);
     let mut ended = 0;
-    // The time in memory, which jumps when leases end.
-    let mut now = millis(&clock());
+    // The time in memory jumps when leases end.
+    let mut jumped = 0;
     for step in 0..600_u64 {
         let mut asked = Vec::new();
-        let mut expected = Vec::new();
         for pair in &mut pairs {
             let ask = pair.ask(&mut rng);
-            let limit = pair.budget.limit();
-            expected.push(pair.ledger.ask(&ask, limit, true, now));
             let budget = Arc::clone(&pair.budget);
             let window = budget.window(millis(&clock()));
             asked.push((Place { budget, window }, ask));
         }
-        let (_, found) = store.ask(&asked).await;
+        let (time, found) = store.ask(&asked).await;
+        let mut expected = Vec::new();
+        for (pair, (_, ask)) in pairs.iter_mut().zip(&asked) {
+            let limit = pair.budget.limit();
+            let leased = pair.ledger.ask(ask, limit, true, time + jumped);
+            pair.since = leased.since;
+            expected.push(leased);
+        }
         assert_eq!(found, expected, "step {step}: {asked:?}");
         if step % 37 == 0 {
             ended += 1;
-            now += LEASE_MILLIS + REMEMBERED_MILLIS;
+            jumped += LEASE_MILLIS + REMEMBERED_MILLIS;
             for (place, _) in &asked {
                 store.end(&place.budget, place.window).await;
             }
@@ -168,6 +172,7 @@ async fn large_amounts_are_exact() {
     let ask = |id, want| Ask {
         id,
         known: 0,
+        since: 0,
         cost: 0,
         unconfirmed: 0,
         floor: 0,
@@ -182,7 +187,8 @@ async fn large_amounts_are_exact() {
     ] {
         let (_, found) = store.ask(&[(place.clone(), ask(id, want))]).await;
         let totals = Totals { spent: 0, held };
-        assert_eq!(found, [Leased { totals, lease }]);
+        let [found] = *found else { panic!("{found:?}") };
+        assert_eq!((found.totals, found.lease), (totals, lease));
     }
 }
 
@@ -395,7 +401,8 @@ async fn budget_holds_while_a_real_store_and_gateways_restart() {
         reservation.settle(tokens(cost));
     }
     assert!(admitted > 10_000 && refused > 1_000, "{admitted} {refused}");
-    assert!(billed * 1000 <= LIMIT * 1005, "{billed} of {LIMIT}");
+    // Costs that a restarted store forgets are 0.3 % and more.
+    assert!(billed * 1000 <= LIMIT * 1002, "{billed} of {LIMIT}");
     assert!(billed * 1000 >= LIMIT * 985, "{billed} of {LIMIT}");
     let limit = Duration::from_secs(30);
     for gateway in &gateways {
