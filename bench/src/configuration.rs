@@ -10,6 +10,7 @@ use crate::{
     named,
     run::CLIENT_KEY,
     scenario::{Handling, NOVA},
+    shares,
 };
 
 /// A rate limit that is never reached.
@@ -24,6 +25,8 @@ pub(crate) enum Feature {
     Limits,
     /// A budget of the endpoint.
     Budget,
+    /// Shares of budgets from the operator.
+    Shares,
     /// Limits and budgets in a store.
     Store,
     /// Attribution of calls in AWS, as for a BedrockAccess.
@@ -50,7 +53,7 @@ pub(crate) fn open(upstream: SocketAddr) -> Value {
 /// As the operator would write it: models, clients with keys, and features. `directory` gets the key and the audit records.
 ///
 /// # Errors
-/// When the key cannot be written.
+/// When a key cannot be made or written.
 pub(crate) fn with(
     features: &[Feature],
     upstream: SocketAddr,
@@ -72,8 +75,11 @@ pub(crate) fn with(
                 add(&mut clients, &json!({"apiKeyLimits": rates}));
             }
             Feature::Budget => {
-                let budgets = json!([{"period": "Month", "usd": MUCH}]);
-                add(&mut limits, &json!({"budgets": budgets}));
+                add(&mut limits, &json!({"budgets": [budget()]}));
+            }
+            Feature::Shares => {
+                let shares = json!({"publicKey": shares::public_key()?});
+                add(&mut limits, &json!({"shares": shares}));
             }
             Feature::Store => {
                 let store = store.context("no store")?;
@@ -95,6 +101,11 @@ pub(crate) fn with(
         &json!({"clients": clients, "limits": limits}),
     );
     Ok(document)
+}
+
+/// The budget of the endpoint.
+pub(crate) fn budget() -> Value {
+    json!({"period": "Month", "usd": MUCH})
 }
 
 /// The file with audit records.

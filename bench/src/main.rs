@@ -10,6 +10,7 @@
     reason = "a command-line program talks to its user"
 )]
 
+mod admin;
 mod agent;
 mod configuration;
 mod content;
@@ -23,6 +24,7 @@ mod report;
 mod response;
 mod run;
 mod scenario;
+mod shares;
 mod steps;
 mod table;
 mod upstream;

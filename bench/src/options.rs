@@ -12,15 +12,20 @@ use crate::{
     process::{Process, free_address},
     run::{Options, QUICK_SECONDS, Targets, gateway, log, start_upstream},
     scenario::{self, Scenario},
-    table,
+    shares, table,
 };
 
 /// Server programs, in order of preference.
 const STORES: [&str; 2] = ["valkey-server", "redis-server"];
 /// Options by name. The first is the base of the comparison: keys, metrics and log lines; the last is everything.
-const OPTIONS: [(&str, &[Feature]); 7] = [
+const OPTIONS: [(&str, &[Feature]); 9] = [
     ("no option", &[]),
     ("limits", &[Feature::Limits]),
+    ("budget", &[Feature::Budget, Feature::Shares]),
+    (
+        "limits, budget",
+        &[Feature::Limits, Feature::Budget, Feature::Shares],
+    ),
     ("limits in a store", &[Feature::Limits, Feature::Store]),
     (
         "limits, budget in a store",
@@ -92,7 +97,12 @@ async fn start(
     configuration::write(&path, &document.to_string())?;
     let (address, admin) = (free_address()?, free_address()?);
     let mut command = gateway(&options.gateway, &path, address, admin);
-    Process::start(name, &mut command, address, &log(directory, "gateway")).await
+    let process = Process::start(name, &mut command, address, &log(directory, "gateway")).await?;
+    if features.contains(&Feature::Shares) {
+        let budget = serde_json::from_value(configuration::budget())?;
+        shares::grant(admin, &budget).await?;
+    }
+    Ok(process)
 }
 
 /// Starts an empty store.

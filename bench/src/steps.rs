@@ -12,14 +12,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1::handshake;
-use hyper_util::rt::TokioIo;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpStream;
 
 use crate::{
+    admin,
     load::Window,
     named,
     process::Process,
@@ -121,31 +118,12 @@ impl Sums {
     /// # Errors
     /// When it does not report them.
     pub(crate) async fn read(admin: std::net::SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(admin)
-            .await
-            .with_context(|| format!("failed to connect to {admin}"))?;
-        let (mut sender, connection) = handshake(TokioIo::new(stream))
-            .await
-            .context("failed the HTTP handshake")?;
-        tokio::spawn(connection);
-        let request = Request::get(PATH)
-            .header(http::header::HOST, admin.to_string())
-            .body(Empty::<bytes::Bytes>::new())
-            .context("failed to make a request")?;
-        let response = sender
-            .send_request(request)
-            .await
-            .context("no sums received")?;
+        let (status, body) = admin::get(admin, PATH).await?;
         ensure!(
-            response.status() == StatusCode::OK,
+            status == StatusCode::OK,
             "the program has no recorder: build it with the feature `measure`"
         );
-        let body = response
-            .into_body()
-            .collect()
-            .await
-            .context("the sums were cut")?;
-        serde_json::from_slice(&body.to_bytes()).context("the sums are not readable")
+        serde_json::from_slice(&body).context("the sums are not readable")
     }
 
     /// What was added since `earlier`.

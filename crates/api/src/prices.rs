@@ -254,9 +254,9 @@ impl Price {
     pub fn cost(&self, units: &Units) -> Nanodollars {
         let parts = self.applicable(units).parts(units);
         Nanodollars::from_picodollars(
-            parts.into_iter().map(|(count, price)| {
-                u128::from(count).saturating_mul(u128::from(price.unwrap_or(0)))
-            }),
+            parts
+                .into_iter()
+                .map(|(count, price)| product(count, price.unwrap_or(0))),
         )
     }
 
@@ -397,9 +397,7 @@ impl GuardrailPrice {
     /// The cost of units.
     pub fn cost(&self, units: &GuardrailUnits) -> Nanodollars {
         let parts = units.each().into_iter().zip(self.each.each());
-        Nanodollars::from_picodollars(
-            parts.map(|(count, price)| u128::from(count).saturating_mul(u128::from(price))),
-        )
+        Nanodollars::from_picodollars(parts.map(|(count, price)| product(count, price)))
     }
 
     fn map(&self, change: impl Fn(u64) -> u64) -> Self {
@@ -415,6 +413,11 @@ impl GuardrailPrice {
             },
         }
     }
+}
+
+/// The product of two numbers of 64 bits, which always fits.
+fn product(count: u64, price: u64) -> u128 {
+    u128::from(count).wrapping_mul(u128::from(price))
 }
 
 /// The prices of a model in the scope of a profile, or of its own id in a region.

@@ -27,13 +27,13 @@ use crate::{
     http::{
         error::{GatewayError, Result},
         over_limit::Subject,
-        time::rfc3339,
+        time::{millis, rfc3339},
     },
     telemetry::metrics::{BudgetLabels, Metrics},
 };
 use account::Within;
 pub(crate) use demand::{Demand, Fields};
-use holds::{Budget, Holds, Refusal, millis};
+use holds::{Budget, Holds, Refusal};
 pub(crate) use holds::{Need, Spent};
 pub(crate) use settlement::Ended;
 pub(crate) use shares::GrantError;
@@ -235,7 +235,7 @@ impl Budgets {
         need: Need,
         clock: &SharedTimeSource,
     ) -> Result<Reservation> {
-        let own_time = millis(clock);
+        let own_time = millis(clock.now());
         let (holds, placed) = match &self.backing {
             Backing::Store(store) => self.lease(store, client, &need, own_time).await?,
             Backing::Shares(_) => {
@@ -334,7 +334,7 @@ impl Budgets {
 
     /// The time of the budgets, in milliseconds since 1970.
     fn time(&self, clock: &SharedTimeSource) -> u64 {
-        self.backing.time(millis(clock))
+        self.backing.time(millis(clock.now()))
     }
 
     /// Waits until all costs are settled with the store, at most this time.

@@ -10,7 +10,7 @@ pub(crate) mod report;
 mod shared_counts;
 mod store;
 
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use api::{GatewayConfig, config::Rates};
 use credentials::SharedTimeSource;
@@ -20,6 +20,7 @@ use crate::{
     http::{
         over_limit::{OverLimit, Subject},
         request_guards::InFlightGuard,
+        time::millis,
     },
     telemetry::metrics::Metrics,
 };
@@ -219,7 +220,7 @@ fn check_known(
     // Always locks the BedrockAccess before a client; both for a few additions.
     let mut counted = quotas.map(|quota| quota.map(|quota| (quota, quota.counter.counts())));
     let mut decision = Decision::Allowed;
-    let mut at = SystemTime::UNIX_EPOCH;
+    let mut at = 0;
     for (quota, counts) in counted.iter().flatten() {
         at = at.max(counts.shared.at());
         // Directly after a response, its age does not matter.
@@ -235,7 +236,7 @@ fn check_known(
     if decision == Decision::Full && !is_asked {
         return None;
     }
-    let own_time = clock.now();
+    let own_time = millis(clock.now());
     let mut report = Report::new(at);
     let mut over = None;
     for (quota, counts) in counted.iter_mut().flatten() {
@@ -257,7 +258,7 @@ fn check_locally(
     mut over: Option<OverLimit>,
     clock: &SharedTimeSource,
 ) -> (Report, Result<(), OverLimit>) {
-    let now = clock.now();
+    let now = millis(clock.now());
     let mut report = Report::new(now);
     // Always locks the BedrockAccess before a client; both for a few additions.
     let mut counted = quotas.map(|quota| quota.map(|quota| (quota, quota.counter.counts())));
@@ -282,7 +283,12 @@ fn reached(
     mut over: Option<OverLimit>,
 ) -> Option<OverLimit> {
     for full in usage.filter(Usage::is_full) {
-        let full = OverLimit::new(&quota.subject, full.kind, full.limit, full.frees_in);
+        let full = OverLimit::new(
+            &quota.subject,
+            full.kind,
+            full.limit,
+            Duration::from_millis(full.frees_in),
+        );
         over = Some(full.or_longer(over.take()));
     }
     over
@@ -303,7 +309,7 @@ impl Permit {
         if tokens == 0 {
             return;
         }
-        let now = self.clock.now();
+        let now = millis(self.clock.now());
         // During an outage, the counts of this gateway have what is lost.
         let store = self.store.as_ref().filter(|store| store.is_up());
         for (_, quota) in self.open.iter().flatten() {

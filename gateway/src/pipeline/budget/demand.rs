@@ -57,8 +57,16 @@ impl Fields {
 
     /// Reads a member of the body, if it is one of these fields. The name may have escapes.
     pub(crate) fn member(&mut self, name: &[u8], value: &[u8]) {
-        let name = unescaped(name);
-        match name.as_ref() {
+        if !self.plain(name, value)
+            && let Cow::Owned(name) = unescaped(name)
+        {
+            self.plain(&name, value);
+        }
+    }
+
+    /// Reads a member whose name has no escapes. Returns whether it is one of these fields.
+    fn plain(&mut self, name: &[u8], value: &[u8]) -> bool {
+        match name {
             b"max_tokens" | b"max_completion_tokens" | b"max_output_tokens" | b"max_gen_len" => {
                 self.output = self.output.max(number(value));
             }
@@ -69,12 +77,13 @@ impl Fields {
             | b"imageGenerationConfig"
             | b"serviceTier" => {
                 let _end = Cursor::new(value).members(|cursor, inner| {
-                    self.inner(&name, &unescaped(inner), cursor.value()?);
+                    self.inner(name, &unescaped(inner), cursor.value()?);
                     Some(())
                 });
             }
-            _ => {}
+            _ => return false,
         }
+        true
     }
 
     /// A member of an object of Converse, or of Amazon's models.

@@ -6,7 +6,6 @@ use api::{
     budget::{Amount, Window},
     config,
 };
-use credentials::SharedTimeSource;
 
 use super::{
     account::{Hold, Totals, Within},
@@ -236,14 +235,4 @@ impl Part {
             store.queue(&self.budget, self.window);
         }
     }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn millis(clock: &SharedTimeSource) -> u64 {
-    let since = clock
-        .now()
-        .duration_since(std::time::SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
 }

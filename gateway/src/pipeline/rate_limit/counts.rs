@@ -1,10 +1,8 @@
-//! Counts of requests and tokens, and the usage of each limit. Pure: the time is an argument.
+//! Counts of requests and tokens, and the usage of each limit. Pure: the time is an argument, in milliseconds since 1970.
 //!
 //! The minute is a sliding window: the count of the previous minute is weighted by the part of it that lies within
 //! the last 60 seconds, so that no client gets twice the limit around a full minute. Each limit needs two numbers,
 //! which gateways can share. A day begins at midnight UTC.
-
-use std::time::{Duration, SystemTime};
 
 use api::config::Rates;
 
@@ -38,10 +36,10 @@ pub(crate) struct Usage {
     pub(crate) kind: Kind,
     pub(crate) limit: u64,
     pub(crate) used: u64,
-    /// Time until a request is possible; zero if it is possible now.
-    pub(crate) frees_in: Duration,
-    /// Time until the usage is zero.
-    pub(crate) resets_in: Duration,
+    /// Milliseconds until a request is possible; 0 if it is possible now.
+    pub(crate) frees_in: u64,
+    /// Milliseconds until the usage is zero.
+    pub(crate) resets_in: u64,
 }
 
 impl Usage {
@@ -58,8 +56,7 @@ impl Usage {
 impl Counts {
     /// Counts of a shared store at a time: requests of the current and the previous minute, tokens likewise, tokens
     /// of the day.
-    pub(super) fn shared(at: SystemTime, numbers: &[u64; 5]) -> Self {
-        let now = millis(at);
+    pub(super) fn shared(at: u64, numbers: &[u64; 5]) -> Self {
         let [
             requests,
             requests_before,
@@ -68,7 +65,7 @@ impl Counts {
             tokens_of_day,
         ] = *numbers;
         Self {
-            minute: now / MINUTE,
+            minute: at / MINUTE,
             requests: Window {
                 current: requests,
                 previous: requests_before,
@@ -77,7 +74,7 @@ impl Counts {
                 current: tokens,
                 previous: tokens_before,
             },
-            day: now / DAY,
+            day: at / DAY,
             tokens_of_day,
         }
     }
@@ -89,22 +86,22 @@ impl Counts {
     }
 
     /// Adds a request.
-    pub(crate) fn add_request(&mut self, now: SystemTime) {
+    pub(crate) fn add_request(&mut self, now: u64) {
         self.roll(now);
         self.requests.current = self.requests.current.saturating_add(1);
     }
 
     /// Adds the tokens of a finished request.
-    pub(crate) fn add_tokens(&mut self, tokens: u64, now: SystemTime) {
+    pub(crate) fn add_tokens(&mut self, tokens: u64, now: u64) {
         self.roll(now);
         self.tokens.current = self.tokens.current.saturating_add(tokens);
         self.tokens_of_day = self.tokens_of_day.saturating_add(tokens);
     }
 
     /// Whether a limit is reached. For most requests, nothing else must be known before they are counted.
-    pub(super) fn is_full(&mut self, rates: &Rates, now: SystemTime) -> bool {
+    pub(super) fn is_full(&mut self, rates: &Rates, now: u64) -> bool {
         self.roll(now);
-        let left = left_of_minute(millis(now));
+        let left = left_of_minute(now);
         let is_reached = |limit: Option<u64>, used: u64| limit.is_some_and(|limit| used >= limit);
         is_reached(rates.requests_per_minute, self.requests.used(left))
             || is_reached(rates.tokens_per_minute, self.tokens.used(left))
@@ -112,13 +109,8 @@ impl Counts {
     }
 
     /// The usage of each limit now.
-    pub(crate) fn usage(
-        &mut self,
-        rates: &Rates,
-        now: SystemTime,
-    ) -> impl Iterator<Item = Usage> + use<> {
+    pub(crate) fn usage(&mut self, rates: &Rates, now: u64) -> impl Iterator<Item = Usage> + use<> {
         self.roll(now);
-        let now = millis(now);
         let left = left_of_minute(now);
         let of_day = DAY.saturating_sub(now % DAY);
         let Self {
@@ -131,15 +123,15 @@ impl Counts {
             kind: Kind::TokensPerDay,
             limit,
             used: tokens_of_day,
-            frees_in: after(if tokens_of_day < limit { 0 } else { of_day }),
-            resets_in: after(if tokens_of_day == 0 { 0 } else { of_day }),
+            frees_in: if tokens_of_day < limit { 0 } else { of_day },
+            resets_in: if tokens_of_day == 0 { 0 } else { of_day },
         };
         let window = |kind, window: Window, limit| Usage {
             kind,
             limit,
             used: window.used(left),
-            frees_in: after(window.frees_in(limit, left)),
-            resets_in: after(window.resets_in(left)),
+            frees_in: window.frees_in(limit, left),
+            resets_in: window.resets_in(left),
         };
         [
             rates
@@ -155,8 +147,7 @@ impl Counts {
     }
 
     /// Advances to the minute and the day of `now`.
-    fn roll(&mut self, now: SystemTime) {
-        let now = millis(now);
+    fn roll(&mut self, now: u64) {
         let (minute, day) = (now / MINUTE, now / DAY);
         if minute.checked_sub(1) == Some(self.minute) {
             self.requests.next();
@@ -221,21 +212,9 @@ fn left_of_minute(now: u64) -> u64 {
     MINUTE.saturating_sub(now % MINUTE)
 }
 
-fn after(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
 /// The minute of a time, counted from 1970.
-pub(super) fn minute(time: SystemTime) -> u64 {
-    millis(time) / MINUTE
-}
-
-/// Milliseconds since 1970.
-fn millis(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| {
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        })
+pub(super) fn minute(time: u64) -> u64 {
+    time / MINUTE
 }
 
 #[cfg(test)]
@@ -247,15 +226,15 @@ mod tests {
     /// The beginning of a minute and of a day.
     const START: u64 = 20_000 * DAY;
 
-    fn at(millis: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + after(START + millis)
+    fn at(millis: u64) -> u64 {
+        START + millis
     }
 
     fn rates(yaml: &str) -> Rates {
         serde_yaml::from_str(yaml).unwrap()
     }
 
-    fn one(counts: &mut Counts, yaml: &str, now: SystemTime) -> Usage {
+    fn one(counts: &mut Counts, yaml: &str, now: u64) -> Usage {
         counts.usage(&rates(yaml), now).next().unwrap()
     }
 
@@ -282,9 +261,9 @@ mod tests {
         let full = one(&mut counts, "tokensPerDay: 100", at(DAY - 500));
         assert!(full.is_full());
         assert_eq!(full.used, 120);
-        assert_eq!(full.frees_in, Duration::from_millis(500));
+        assert_eq!(full.frees_in, 500);
         let free = one(&mut counts, "tokensPerDay: 100", at(DAY));
-        assert_eq!((free.used, free.frees_in), (0, Duration::ZERO));
+        assert_eq!((free.used, free.frees_in), (0, 0));
     }
 
     #[test]
@@ -344,14 +323,14 @@ mod tests {
             let mut usage = |millis| counts.usage(&rates, at(millis)).next().unwrap();
             let now = MINUTE + within;
             let said = usage(now);
-            let then = now + u64::try_from(said.frees_in.as_millis()).unwrap();
+            let then = now + said.frees_in;
             prop_assert_eq!(said.is_full(), then > now);
             if said.is_full() {
                 // In time order: counts only move on.
                 prop_assert!(usage(then - 1).is_full());
             }
             prop_assert!(!usage(then).is_full());
-            let end = now + u64::try_from(said.resets_in.as_millis()).unwrap();
+            let end = now + said.resets_in;
             prop_assert_eq!(usage(end.max(then)).used, 0);
         }
 
@@ -368,7 +347,7 @@ mod tests {
                 ..Rates::default()
             };
             for usage in counts.usage(&rates, at(u64::from(millis))) {
-                prop_assert!(usage.frees_in <= after(DAY));
+                prop_assert!(usage.frees_in <= DAY);
             }
         }
     }

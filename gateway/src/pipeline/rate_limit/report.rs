@@ -4,10 +4,7 @@
 //! Bedrock's own API has no such headers. OpenAI: <https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers>,
 //! Anthropic: <https://docs.claude.com/en/api/rate-limits#response-headers>.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::{Duration, SystemTime},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -23,7 +20,8 @@ const USUAL_BYTES: usize = 96;
 /// Usage of the limits when a request was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
-    at: SystemTime,
+    /// In milliseconds since 1970.
+    at: u64,
     requests: Option<Usage>,
     tokens: Option<Usage>,
 }
@@ -33,12 +31,12 @@ const BUDGET: HeaderName = HeaderName::from_static("x-bedrock-gateway-budget");
 
 /// Place for the report of a request, and for the warning of a budget.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Slot(Arc<Reports>);
+pub(crate) struct Slot(Arc<Mutex<Reports>>);
 
 #[derive(Debug, Default)]
 struct Reports {
-    limits: OnceLock<Report>,
-    budget: OnceLock<String>,
+    limits: Option<Report>,
+    budget: Option<String>,
 }
 
 /// Header names of a dialect: limit, remaining, and time until the usage is zero.
@@ -71,7 +69,7 @@ const ANTHROPIC_TOKENS: Names = Names {
 };
 
 impl Report {
-    pub(super) fn new(at: SystemTime) -> Self {
+    pub(super) fn new(at: u64) -> Self {
         Self {
             at,
             requests: None,
@@ -115,7 +113,7 @@ impl Report {
     }
 
     fn anthropic(&self, headers: &mut HeaderMap) {
-        let reset = |in_time: Duration, text: &mut BytesMut| {
+        let reset = |in_time: u64, text: &mut BytesMut| {
             text.put_slice(reset_time(self.at, in_time).as_bytes());
         };
         let mut text = BytesMut::with_capacity(USUAL_BYTES);
@@ -131,26 +129,30 @@ impl Report {
 }
 
 impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Reports> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Sets the headers of a dialect.
     pub(crate) fn write(&self, dialect: Dialect, headers: &mut HeaderMap) {
-        if let Some(report) = self.0.limits.get() {
+        let reports = self.lock();
+        if let Some(report) = &reports.limits {
             report.write(dialect, headers);
         }
-        let warning = self.0.budget.get();
+        let warning = reports.budget.as_ref();
         if let Some(value) = warning.and_then(|text| HeaderValue::try_from(text).ok()) {
             headers.insert(BUDGET, value);
         }
     }
 
+    /// The usage of limits.
     pub(crate) fn fill(&self, report: Report) {
-        // A request is checked once.
-        let _ = self.0.limits.set(report);
+        self.lock().limits = Some(report);
     }
 
     /// The warning of a budget.
     pub(crate) fn warn(&self, warning: String) {
-        // A request is held once.
-        let _ = self.0.budget.set(warning);
+        self.lock().budget = Some(warning);
     }
 }
 
@@ -158,7 +160,7 @@ impl Slot {
 fn write_all(
     usage: Option<Usage>,
     names: &Names,
-    reset: impl Fn(Duration, &mut BytesMut),
+    reset: impl Fn(u64, &mut BytesMut),
     text: &mut BytesMut,
     headers: &mut HeaderMap,
 ) {
@@ -180,9 +182,8 @@ fn add_number(number: u64, text: &mut BytesMut) {
     text.put_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Adds a duration in OpenAI's format, which is Go's: `12ms`, `1.5s`, `6m0s`, `23h59m1s`.
-fn go_duration(duration: Duration, text: &mut BytesMut) {
-    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+/// Adds a duration in milliseconds, in OpenAI's format, which is Go's: `12ms`, `1.5s`, `6m0s`, `23h59m1s`.
+fn go_duration(millis: u64, text: &mut BytesMut) {
     // A formatter takes several times as long.
     let mut add = |number: u64, unit: &str| {
         add_number(number, text);
@@ -218,13 +219,8 @@ fn go_duration(duration: Duration, text: &mut BytesMut) {
 }
 
 /// A time in whole seconds, rounded up.
-fn reset_time(at: SystemTime, in_time: Duration) -> String {
-    let time = at.checked_add(in_time).unwrap_or(at);
-    let since = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let part = u64::from(since.subsec_nanos() > 0);
-    rfc3339(since.as_secs().saturating_add(part))
+fn reset_time(at: u64, in_time: u64) -> String {
+    rfc3339(at.saturating_add(in_time).div_ceil(1000))
 }
 
 #[cfg(test)]
@@ -251,20 +247,20 @@ mod tests {
             (86_341_000, "23h59m1s"),
         ] {
             let mut text = BytesMut::new();
-            go_duration(Duration::from_millis(millis), &mut text);
+            go_duration(millis, &mut text);
             assert_eq!(text, expected);
         }
     }
 
     #[test]
     fn rounds_times_up_to_whole_seconds() {
-        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
+        let at = 1_700_000_000_250;
         for (millis, expected) in [
             (0, "2023-11-14T22:13:21Z"),
             (750, "2023-11-14T22:13:21Z"),
             (60_000, "2023-11-14T22:14:21Z"),
         ] {
-            assert_eq!(reset_time(at, Duration::from_millis(millis)), expected);
+            assert_eq!(reset_time(at, millis), expected);
         }
     }
 
@@ -274,10 +270,10 @@ mod tests {
             kind,
             limit,
             used,
-            frees_in: Duration::ZERO,
-            resets_in: Duration::from_secs(5),
+            frees_in: 0,
+            resets_in: 5_000,
         };
-        let mut report = Report::new(SystemTime::UNIX_EPOCH);
+        let mut report = Report::new(0);
         report.add(
             [
                 usage(Kind::TokensPerMinute, 1_000, 100),

@@ -4,7 +4,7 @@
 //! not arrive. Most requests of a busy gateway therefore need no call. Tokens of other gateways are known with a delay of
 //! [`FRESH`].
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use api::config::Rates;
 use tokio::time::Instant;
@@ -18,9 +18,9 @@ const FRESH: Duration = Duration::from_millis(20);
 /// Counts of a subject.
 #[derive(Debug)]
 pub(super) struct SharedCounts {
-    /// As the store has reported, at its time.
+    /// As the store has reported, at its time in milliseconds since 1970.
     counts: Counts,
-    at: SystemTime,
+    at: u64,
     /// When the store was asked; none before.
     asked: Option<Instant>,
     /// Requests that the store has counted and that have not arrived.
@@ -49,7 +49,7 @@ pub(super) struct Ask {
 /// The response of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counted {
-    pub(super) at: SystemTime,
+    pub(super) at: u64,
     /// Requests that it has counted for this gateway.
     pub(super) granted: u64,
     pub(super) counts: Counts,
@@ -68,7 +68,7 @@ impl Default for SharedCounts {
     fn default() -> Self {
         Self {
             counts: Counts::default(),
-            at: SystemTime::UNIX_EPOCH,
+            at: 0,
             asked: None,
             advance: 0,
             tokens: 0,
@@ -82,7 +82,7 @@ impl Default for SharedCounts {
 
 impl SharedCounts {
     /// The store's time of the counts.
-    pub(super) fn at(&self) -> SystemTime {
+    pub(super) fn at(&self) -> u64 {
         self.at
     }
 
@@ -199,8 +199,8 @@ mod tests {
     }
 
     /// The middle of a minute.
-    fn at() -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(60 * 30_000_000 + 30)
+    fn at() -> u64 {
+        (60 * 30_000_000 + 30) * 1000
     }
 
     fn counted(granted: u64, requests: u64, tokens: u64) -> Counted {
@@ -276,7 +276,7 @@ mod tests {
         counts.take(now);
         counts.ask(&rates, now).unwrap();
         let next = Counted {
-            at: at() + Duration::from_mins(1),
+            at: at() + 60_000,
             ..counted(0, 0, 0)
         };
         counts.adopt(now, Some(next));

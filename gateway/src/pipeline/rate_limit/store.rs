@@ -4,10 +4,7 @@
 //! each subject is one key that expires. Without a response within 100 ms, the gateway uses its own counts, which it always
 //! updates, until the server recovers.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::config::RedisStore;
 use tokio::{task::JoinSet, time::Instant};
@@ -167,13 +164,12 @@ pub(super) fn key(access: &str, client: Option<&str>) -> Arc<str> {
 }
 
 /// The line with the server's time.
-fn time(row: &Row) -> Option<SystemTime> {
-    let now = Duration::from_millis(row.numbers().next()?);
-    SystemTime::UNIX_EPOCH.checked_add(now)
+fn time(row: &Row) -> Option<u64> {
+    row.numbers().next()
 }
 
 /// The line of a subject.
-fn counted(row: &Row, at: SystemTime) -> Option<Counted> {
+fn counted(row: &Row, at: u64) -> Option<Counted> {
     let mut numbers = row.numbers();
     let granted = numbers.next()?;
     let mut counts = [0; 5];

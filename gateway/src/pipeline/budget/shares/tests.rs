@@ -66,7 +66,7 @@ impl Rig {
 
     /// The start of the current month.
     fn start(&self) -> u64 {
-        let now = super::super::holds::millis(&SharedTimeSource::default());
+        let now = crate::http::time::millis(SharedTimeSource::default().now());
         self.budgets.all().next().unwrap().window(now).start
     }
 

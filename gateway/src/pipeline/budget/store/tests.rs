@@ -14,12 +14,12 @@ use super::{
     super::{
         Budgets, Need, Reservation, Spent,
         account::Within,
-        holds::{Holds, millis},
+        holds::Holds,
         ledger::{LEASE_MILLIS, Ledger, REMEMBERED_MILLIS},
     },
     *,
 };
-use crate::http::{error::GatewayError, over_limit::Subject};
+use crate::http::{error::GatewayError, over_limit::Subject, time::millis};
 
 fn clock() -> SharedTimeSource {
     SharedTimeSource::default()
@@ -137,7 +137,7 @@ async fn script_does_the_arithmetic_of_the_ledger_in_memory() {
         for pair in &mut pairs {
             let ask = pair.ask(&mut rng);
             let budget = Arc::clone(&pair.budget);
-            let window = budget.window(millis(&clock()));
+            let window = budget.window(millis(clock().now()));
             asked.push((Place { budget, window }, ask));
         }
         let (time, found) = store.ask(&asked).await;
@@ -167,7 +167,7 @@ async fn large_amounts_are_exact() {
     let store = server.store().await;
     let limit = 9_007_199_254_740_990;
     let budget = budget(limit);
-    let window = budget.window(millis(&clock()));
+    let window = budget.window(millis(clock().now()));
     let place = Place { budget, window };
     let ask = |id, want| Ask {
         id,
@@ -197,7 +197,7 @@ async fn the_clock_of_the_store_decides_the_window() {
     let server = Server::start();
     let store = server.store().await;
     let budget = budget(100);
-    let own = millis(&clock());
+    let own = millis(clock().now());
     let wrong = own + 90 * 86_400_000;
     let need = Need::between(tokens(1), tokens(1));
     let request = Holds::new([&budget].into_iter(), &need, wrong);
