@@ -221,7 +221,7 @@ pub(crate) fn load(console: &Console) -> Result<[Command; 2]> {
     let mut measured = run(Profile::Dev, Profile::Counting)?;
     measured.args(["--rounds", "1", "--seconds", "6"]);
     let mut options = run(Profile::Dev, Profile::Counting)?;
-    options.args(["--options", "--rounds", "1", "--seconds", "0.6"]);
+    options.args(["--options", "--rounds", "1", "--seconds", "0.3"]);
     Ok([measured, options])
 }
 

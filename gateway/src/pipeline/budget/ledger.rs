@@ -11,7 +11,7 @@ pub(super) const LEASE_MILLIS: u64 = 300_000;
 pub(super) const REMEMBERED_MILLIS: u64 = 900_000;
 
 /// The ledger of one window.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
     totals: Totals,
     /// When it began; none before the first call.
@@ -66,8 +66,20 @@ impl Ledger {
 
     /// Adopts the costs of a gateway, and leases what it needs. `may_lease`: whether the window is the current one.
     pub(super) fn ask(&mut self, ask: &Ask, limit: u64, may_lease: bool, now: u64) -> Leased {
-        let since = *self.since.get_or_insert(now);
-        if ask.since != since {
+        let mut since = *self.since.get_or_insert(now);
+        if ask.since == since && ask.known > self.totals.spent {
+            // The server has restored an earlier state: it begins anew.
+            since = now;
+            *self = Self {
+                totals: Totals {
+                    spent: ask.known,
+                    held: 0,
+                },
+                since: Some(since),
+                before: ask.known,
+                ..Self::default()
+            };
+        } else if ask.since != since {
             // A store that lost its data: gateways know different parts of it, and each adds its own costs.
             let more = ask.known.saturating_sub(self.before);
             self.before = self.before.saturating_add(more);

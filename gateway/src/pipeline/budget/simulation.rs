@@ -1,5 +1,5 @@
 //! A million decisions of four gateways over ten days, in virtual time: gateways are killed, the store restarts without
-//! its data, clocks are wrong.
+//! its data or with those of some minutes before, clocks are wrong.
 
 use api::budget::{Amount, Window};
 use fastrand::Rng;
@@ -21,6 +21,7 @@ const STEP_MILLIS: u64 = 864;
 const KILL: u64 = 10_000;
 const RESTART: u64 = 15_000;
 const SKEW: u64 = 5_000;
+const SAVE: u64 = 500;
 /// Chance of a call in the background, and of a response that is lost.
 const CALL: u64 = 4;
 const LOST: u64 = 50;
@@ -31,6 +32,8 @@ const RENEWAL_MILLIS: u64 = 60_000;
 #[derive(Default)]
 struct VirtualStore {
     ledgers: HashMap<(Arc<str>, Window), Ledger>,
+    /// As they were saved last.
+    saved: HashMap<(Arc<str>, Window), Ledger>,
     down_until: u64,
     /// Its time minus the true time.
     skew: i64,
@@ -270,9 +273,16 @@ fn run(seed: u64, decisions: u64) -> (Truth, VirtualStore, Vec<Gateway>) {
         }
         if rng.u64(..RESTART) == 0 {
             truth.restarts += 1;
-            store.ledgers.clear();
+            store.ledgers = if rng.bool() {
+                HashMap::new()
+            } else {
+                store.saved.clone()
+            };
             store.down_until = now + rng.u64(500..10_000);
             store.skew = rng.i64(-2_000..2_000);
+        }
+        if rng.u64(..SAVE) == 0 {
+            store.saved.clone_from(&store.ledgers);
         }
         if rng.u64(..SKEW) == 0 {
             let hours = rng.i64(-30..30);

@@ -157,6 +157,30 @@ fn a_store_that_lost_its_data_has_the_costs_of_all_whoever_calls_first() {
 }
 
 #[test]
+fn a_store_that_restored_an_earlier_state_has_the_costs_of_all() {
+    let (mut ledger, mut one) = (Ledger::default(), Account::default());
+    one.settle(hold(0, 0), 40);
+    call(&mut one, &mut ledger);
+    let mut restored = ledger.clone();
+    // The second has begun since.
+    let mut two = Account::default();
+    for (account, cost) in [(&mut one, 5), (&mut two, 50)] {
+        account.settle(hold(0, 0), cost);
+        call(account, &mut ledger);
+    }
+    for (account, cost) in [(&mut one, 3), (&mut two, 4)] {
+        account.settle(hold(0, 0), cost);
+    }
+    for _ in 0..3 {
+        for account in [&mut two, &mut one] {
+            account.renew();
+            call_at(account, &mut restored, START + 1);
+        }
+    }
+    assert_eq!(restored.totals(), totals(102, 0));
+}
+
+#[test]
 fn a_gateway_that_stops_has_spent_the_input_of_its_requests() {
     use super::super::ledger::{LEASE_MILLIS, REMEMBERED_MILLIS};
     let (mut account, mut ledger) = (Account::default(), Ledger::default());

@@ -3,8 +3,8 @@
 --   PLACE ID KNOWN SINCE START END LIMIT COST UNCONFIRMED FLOOR KEEP WANT SPARE
 -- where PLACE is that of its hash, START and END are its window in milliseconds, and the rest is `Ask` of account.rs. The reply
 -- has for each account a line with what is spent, what is held, what is leased and when the account began.
--- An account is a hash with s, what is spent, h, what is held, b, when it began, k, what gateways knew to be spent before, and one field for each gateway: "COST FLOOR LEASE", or
--- "x COST FLOOR" after its lease. A sorted set has the time at which each of them changes its state. The arithmetic is that of
+-- An account is a hash with s, what is spent, h, what is held, b, when it began, k, what gateways knew to be spent before, and
+-- one field for each gateway: "COST FLOOR LEASE", or "x COST FLOOR" after its lease. A sorted set has the time at which each of them changes its state. The arithmetic is that of
 -- ledger.rs; amounts stay below 2^53, so doubles are exact.
 local LEASE, REMEMBERED, SPARE_PART = 300000, 900000, 1024
 -- Ends leases that are over; what is spent and held then.
@@ -29,12 +29,15 @@ for place in word do
   local unconfirmed, floor, lease, want, spare = number(), number(), number(), number(), number()
   local values = redis.call('HMGET', hash, 's', 'h', 'b', 'k')
   local spent, begun = tonumber(values[1] or 0), values[3] or text(now)
-  local before = tonumber(values[4] or spent)
-  if since ~= begun and known > before then
+  local before, held = tonumber(values[4] or spent), tonumber(values[2] or 0)
+  if since == begun and known > spent then
+    -- The server has restored an earlier state: it begins anew.
+    redis.call('DEL', hash, due)
+    spent, before, held, begun = known, known, 0, text(now)
+  elseif since ~= begun and known > before then
     spent, before = spent + known - before, known
   end
-  local held
-  spent, held = expire(hash, due, spent, tonumber(values[2] or 0))
+  spent, held = expire(hash, due, spent, held)
   local state = redis.call('HGET', hash, id) or ''
   local cost_before, _, lease_before = string.match(state, '^(%d+) (%d+) (%d+)$')
   if cost_before then
