@@ -68,7 +68,7 @@ impl Ledger {
     pub(super) fn ask(&mut self, ask: &Ask, limit: u64, may_lease: bool, now: u64) -> Leased {
         let mut since = *self.since.get_or_insert(now);
         if ask.since == since && ask.known > self.totals.spent {
-            // The server has restored an earlier state: it begins anew.
+            // The server has restored an earlier state: it begins again.
             since = now;
             *self = Self {
                 totals: Totals {

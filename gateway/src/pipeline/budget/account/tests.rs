@@ -130,7 +130,7 @@ fn a_store_that_lost_its_data_continues_with_what_is_known() {
 }
 
 #[test]
-fn a_store_that_lost_its_data_has_the_costs_of_all_whoever_calls_first() {
+fn a_store_that_lost_its_data_has_the_costs_of_all_in_any_order() {
     for informed_first in [false, true] {
         let mut ledger = Ledger::default();
         // The first one does not know what the second has spent.

@@ -31,7 +31,7 @@ for place in word do
   local spent, begun = tonumber(values[1] or 0), values[3] or text(now)
   local before, held = tonumber(values[4] or spent), tonumber(values[2] or 0)
   if since == begun and known > spent then
-    -- The server has restored an earlier state: it begins anew.
+    -- The server has restored an earlier state: it begins again.
     redis.call('DEL', hash, due)
     spent, before, held, begun = known, known, 0, text(now)
   elseif since ~= begun and known > before then
