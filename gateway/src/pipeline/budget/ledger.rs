@@ -69,7 +69,7 @@ impl Ledger {
         let mut since = *self.since.get_or_insert(now);
         if ask.since == since && ask.known > self.totals.spent {
             // The server has restored an earlier state: it begins again.
-            since = now;
+            since = now.max(since.saturating_add(1));
             *self = Self {
                 totals: Totals {
                     spent: ask.known,

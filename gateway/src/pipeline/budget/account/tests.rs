@@ -30,6 +30,14 @@ fn call_at(account: &mut Account, ledger: &mut Ledger, time: u64) -> Option<Next
     Some(account.adopt(&ask, leased))
 }
 
+/// Calls of a store that has lost data, whether or not something has changed.
+fn call_again<'a>(accounts: impl IntoIterator<Item = &'a mut Account>, ledger: &mut Ledger) {
+    for account in accounts {
+        account.renew();
+        call_at(account, ledger, START + 1);
+    }
+}
+
 #[test]
 fn a_lone_request_leases_what_it_needs_and_returns_it() {
     let (mut account, mut ledger) = (Account::default(), Ledger::default());
@@ -147,10 +155,7 @@ fn a_store_that_lost_its_data_has_the_costs_of_all_in_any_order() {
         }
         let mut ledger = Ledger::default();
         for _ in 0..3 {
-            for account in &mut accounts {
-                account.renew();
-                call_at(account, &mut ledger, START + 1);
-            }
+            call_again(&mut accounts, &mut ledger);
             assert_eq!(ledger.totals(), totals(104, 0));
         }
     }
@@ -172,10 +177,7 @@ fn a_store_that_restored_an_earlier_state_has_the_costs_of_all() {
         account.settle(hold(0, 0), cost);
     }
     for _ in 0..3 {
-        for account in [&mut two, &mut one] {
-            account.renew();
-            call_at(account, &mut restored, START + 1);
-        }
+        call_again([&mut two, &mut one], &mut restored);
     }
     assert_eq!(restored.totals(), totals(102, 0));
 }

@@ -31,9 +31,10 @@ for place in word do
   local spent, begun = tonumber(values[1] or 0), values[3] or text(now)
   local before, held = tonumber(values[4] or spent), tonumber(values[2] or 0)
   if since == begun and known > spent then
-    -- The server has restored an earlier state: it begins again.
-    redis.call('DEL', hash, due)
-    spent, before, held, begun = known, known, 0, text(now)
+    -- The server has restored an earlier state: it begins again. 0 milliseconds delete a key, without the permission for DEL.
+    redis.call('PEXPIRE', hash, 0)
+    redis.call('PEXPIRE', due, 0)
+    spent, before, held, begun = known, known, 0, text(math.max(now, begun + 1))
   elseif since ~= begun and known > before then
     spent, before = spent + known - before, known
   end

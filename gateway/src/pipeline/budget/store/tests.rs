@@ -176,6 +176,47 @@ async fn script_does_the_arithmetic_of_the_ledger_in_memory() {
 }
 
 #[tokio::test]
+async fn the_commands_that_the_guide_permits_are_enough() {
+    const GUIDE: &str = include_str!("../../../../../docs/guide/limits.md");
+    let quoted = |before: &str| {
+        let (_, rest) = GUIDE.split_once(before).unwrap();
+        rest.split_once('`').unwrap().0
+    };
+    let server = Server::start();
+    let default = server.store().await;
+    let mut redis = default.shared.server.connection().unwrap().0.clone();
+    let mut user = redis::cmd("ACL");
+    user.arg("SETUSER").arg("gateway").arg("on").arg(">secret");
+    for rules in [
+        quoted("`user gateway on >PASSWORD "),
+        quoted("budgets need `"),
+    ] {
+        user.arg(rules.split(' ').collect::<Vec<_>>());
+    }
+    user.query_async::<()>(&mut redis).await.unwrap();
+    let store = server.store_as("gateway:secret@").await;
+    let mut rng = Rng::with_seed(5);
+    let mut pair = Pair::new(5_000);
+    let window = pair.budget.window(millis(clock().now()));
+    let mut began = 0;
+    for round in 0..6 {
+        // In the last rounds, the server has restored an earlier state.
+        let known = if round < 4 { 0 } else { 1_000_000 * round };
+        let ask = Ask {
+            known,
+            since: began,
+            ..pair.ask(&mut rng)
+        };
+        let budget = Arc::clone(&pair.budget);
+        let (_, found) = store.ask(&[(Place { budget, window }, ask)]).await;
+        assert_eq!(found[0].since != began, round == 0 || round >= 4, "{round}");
+        began = found[0].since;
+        // Leases end, and then gateways are forgotten.
+        default.end(&pair.budget, window).await;
+    }
+}
+
+#[tokio::test]
 async fn large_amounts_are_exact() {
     let server = Server::start();
     let store = server.store().await;

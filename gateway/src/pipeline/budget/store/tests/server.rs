@@ -77,15 +77,20 @@ impl Server {
         self.revive();
     }
 
-    fn settings(&self) -> RedisStore {
+    /// `login`: in the form `user:password@`; empty for the default user.
+    fn settings(&self, login: &str) -> RedisStore {
         RedisStore {
-            url: format!("redis://127.0.0.1:{}", self.port),
+            url: format!("redis://{login}127.0.0.1:{}", self.port),
             credentials_directory: None,
         }
     }
 
     pub(super) async fn store(&self) -> Store {
-        let store = Store::start(&self.settings()).unwrap();
+        self.store_as("").await
+    }
+
+    pub(super) async fn store_as(&self, login: &str) -> Store {
+        let store = Store::start(&self.settings(login)).unwrap();
         eventually(|| store.is_up()).await;
         store
     }
@@ -99,7 +104,7 @@ impl Server {
     pub(super) async fn reloaded(&self, budgets: &str, previous: Option<&Budgets>) -> Arc<Budgets> {
         let text = format!(
             "{{access: {{namespace: team-a, name: chat}}, limits: {{budgets: [{budgets}], store: {{redis: {{url: '{}'}}}}}}}}",
-            self.settings().url
+            self.settings("").url
         );
         let config = GatewayConfig::from_yaml(&text).unwrap();
         let metrics = Metrics::new(Conventions::default());
