@@ -9,6 +9,7 @@ pub(crate) mod held;
 pub(crate) mod hints;
 pub(crate) mod local;
 pub(crate) mod over_limit;
+pub(crate) mod payload;
 pub(crate) mod proxied;
 pub(crate) mod rare;
 pub(crate) mod request_guards;

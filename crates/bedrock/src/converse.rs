@@ -35,6 +35,7 @@ pub use stream::{
     BlockDelta, BlockStart, Delta, EventError, MessageStop, Metadata, ReasoningDelta, Start,
     StreamEvent, ToolUseDelta, ToolUseStart,
 };
+pub use text::Text;
 
 /// Reads JSON. The encoding is checked at once; `serde_json` would check each string of a slice.
 ///

@@ -7,6 +7,7 @@ pub mod apis;
 pub mod converse;
 pub mod error;
 pub mod eventstream;
+pub mod literal;
 pub mod model_id;
 pub mod sigv4;
 pub mod sse;

@@ -64,13 +64,13 @@ pub enum SignError {
 }
 
 /// Signs `request` with its headers, and sets `host`, `x-amz-date`, `authorization` and, for temporary credentials,
-/// `x-amz-security-token`. Call it again after changing the request.
+/// `x-amz-security-token`. `body`: in pieces. Call it again after changing the request.
 ///
 /// # Errors
 /// When the URI has no host, a header is not visible ASCII, or `identity` has no AWS credentials.
-pub fn sign(
+pub fn sign<'b>(
     request: &mut Parts,
-    body: &[u8],
+    body: impl Iterator<Item = &'b [u8]>,
     identity: &Identity,
     region: &str,
     service: &str,
@@ -111,7 +111,7 @@ pub fn sign(
             .header(name.as_str(), values.iter().map(|(_, value)| *value))
             .ok_or_else(|| SignError::HeaderNotText((*name).clone()))?;
     }
-    let canonical = canonical.finish(&signed_headers, HexHash::of(body).as_str());
+    let canonical = canonical.finish(&signed_headers, HexHash::of_pieces(body).as_str());
 
     let text = string_to_sign(&timestamp, &session.scope, &canonical);
     let signature = session.signature(&text);
@@ -141,6 +141,12 @@ struct HexHash([u8; 64]);
 impl HexHash {
     fn of(bytes: &[u8]) -> Self {
         Self::digits(&Sha256::digest(bytes))
+    }
+
+    fn of_pieces<'b>(pieces: impl Iterator<Item = &'b [u8]>) -> Self {
+        let mut hash = Sha256::new();
+        pieces.for_each(|piece| hash.update(piece));
+        Self::digits(&hash.finalize())
     }
 
     fn digits(hash: &[u8]) -> Self {

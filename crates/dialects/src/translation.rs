@@ -41,7 +41,7 @@ pub use cursor::Cursor;
 pub use error::{RequestError, StreamError, UpstreamError};
 pub use fields::FieldDescription;
 pub use guardrail::twice as guardrail_set_twice;
-pub use head::{Head, head, head_with, with_client_model, with_model};
+pub use head::{Head, Replaced, head, head_with, with_client_model, with_model};
 pub use options::{
     ClientGuardrail, DecodeOptions, Fetch, FetchKind, Fetched, GuardrailRef, KeptReasoning,
     RemoteMedia, SignedReasoning,

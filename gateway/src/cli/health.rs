@@ -8,10 +8,9 @@ use std::{
 };
 
 use anyhow::Context;
-use bytes::Bytes;
 use credentials::Proxies;
 use http::{Request, Uri};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 
 use super::{
@@ -20,7 +19,7 @@ use super::{
 };
 use crate::{
     config::Settings,
-    http::{client, error::causes},
+    http::{client, error::causes, payload::Payload},
 };
 
 /// Maximum size of a response, far above that of a readiness report.
@@ -118,7 +117,7 @@ async fn get(url: &str) -> Result<(bool, Value), String> {
         client::tls().map_err(|error| failed(&error))?,
         &Proxies::default(),
     );
-    let request = Request::get(url).body(Full::new(Bytes::new()));
+    let request = Request::get(url).body(Payload::default());
     let request = request.map_err(|error| failed(&error))?;
     let response = client
         .request(request)

@@ -10,12 +10,15 @@ use dialects::{
         PassthroughStream, ReplyContext, ResponseIdentity, StreamEncoder, decode, encode_response,
         from_claude_shape, passthrough, signed_reasoning, usage_of, with_lifted_reasoning,
     },
-    translation::with_client_model,
+    translation::{Replaced, with_client_model},
 };
 
 use super::openai::{self, Edited};
 use crate::{
-    http::error::{GatewayError, Result},
+    http::{
+        error::{GatewayError, Result},
+        payload::Payload,
+    },
     pipeline::{
         converse,
         endpoint::{
@@ -56,9 +59,10 @@ impl Endpoint for ChatCompletions {
             request
         };
         let api = request.target.capabilities.apis.chat;
-        let edit = |body: &[u8], target: &Target| {
+        let edit = |body: &Bytes, target: &Target| {
+            let Replaced { part, by } = passthrough(body, &target.model_id)?.model;
             Ok(Edited {
-                body: passthrough(body, &target.model_id)?.body,
+                body: Payload::replacing(body, part, by.as_bytes()),
                 warnings: Vec::new(),
                 context: target.capabilities.reasoning.tags,
             })
@@ -82,13 +86,10 @@ impl Endpoint for ChatCompletions {
     }
 
     fn whole(&self, reply: Reply<'_, Self::Context>, record: &mut RequestRecord) -> Result<Bytes> {
-        let forward = |body: Bytes, tags| {
+        let forward = |body: Bytes, tags: bool| {
             let usage = usage_of(&body);
-            let body = if tags {
-                with_lifted_reasoning(&body).into()
-            } else {
-                body
-            };
+            let lifted = tags.then(|| with_lifted_reasoning(&body)).flatten();
+            let body = lifted.map_or(body, Bytes::from);
             (with_client_model(&body, &self.identity.model).into(), usage)
         };
         converse::whole(reply, record, "choices", forward, |response, context| {

@@ -7,14 +7,17 @@ use bedrock::{
     eventstream::Frame,
     sse::Event,
 };
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use dialects::{
     openai::{self, PassthroughStream, ResponseIdentity},
     responses,
 };
 
 use crate::{
-    http::error::{GatewayError, Result},
+    http::{
+        error::{GatewayError, Result},
+        payload::Payload,
+    },
     pipeline::{
         converse::{read_event, read_response},
         endpoint::{Encoding, Preparation, StreamEncoder, TargetRequest},
@@ -34,7 +37,7 @@ pub(super) fn identity(prefix: &str, model: &str, created: u64) -> ResponseIdent
 
 /// A request that is forwarded.
 pub(super) struct Edited<P> {
-    pub(super) body: Vec<u8>,
+    pub(super) body: Payload,
     pub(super) warnings: Vec<String>,
     /// What the response needs.
     pub(super) context: P,
@@ -44,7 +47,7 @@ pub(super) struct Edited<P> {
 pub(super) fn passthrough<R, P>(
     request: TargetRequest<'_>,
     (api, protocol): (Option<BedrockApi>, Protocol),
-    edit: impl FnOnce(&[u8], &Target) -> Result<Edited<P>>,
+    edit: impl FnOnce(&Bytes, &Target) -> Result<Edited<P>>,
 ) -> Result<Option<Preparation<Encoding<R, P>>>> {
     let Some(api) = api.filter(|api| api.path(protocol).is_some()) else {
         return Ok(None);

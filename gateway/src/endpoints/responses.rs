@@ -43,10 +43,10 @@ impl Endpoint for Responses {
     fn prepare(&self, request: TargetRequest<'_>) -> Result<Preparation<Self::Context>> {
         let api = request.target.capabilities.apis.responses;
         let strict = request.config.strict;
-        let edit = |body: &[u8], target: &Target| {
+        let edit = |body: &Bytes, target: &Target| {
             let adapted = adapt(body, &target.model_id, &target.capabilities, strict)?;
             Ok(Edited {
-                body: adapted.body,
+                body: adapted.body.into(),
                 warnings: adapted.warnings,
                 context: adapted.restorer,
             })

@@ -7,10 +7,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use credentials::Proxies;
 use http::Uri;
-use http_body_util::Full;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{
@@ -22,7 +20,7 @@ use hyper_util::{
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tower::Service;
 
-use super::proxied::Proxied;
+use super::{payload::Payload, proxied::Proxied};
 use crate::measure;
 
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,7 +31,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
 
 /// A client for requests with a complete body, with the DNS resolver `R`.
-pub(crate) type Pool<R> = legacy::Client<HttpsConnector<Proxied<R>>, Full<Bytes>>;
+pub(crate) type Pool<R> = legacy::Client<HttpsConnector<Proxied<R>>, Payload>;
 
 /// The client with the system's DNS resolver.
 pub(crate) type Client = Pool<GaiResolver>;

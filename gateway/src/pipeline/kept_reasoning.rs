@@ -132,7 +132,7 @@ fn size(block: &ReasoningContent<'_>) -> usize {
     match block {
         ReasoningContent::ReasoningText(text) => {
             let signature = text.signature.as_ref().map_or(0, |text| text.len());
-            text.text.len().saturating_add(signature)
+            text.text.bytes().saturating_add(signature)
         }
         ReasoningContent::RedactedContent(data) => data.len(),
     }

@@ -188,23 +188,23 @@ fn mark_converse<C>(
 ) -> Result<()> {
     let mut own = *origin;
     if is_marked {
-        while let Some(body) = without_project(&prepared.body) {
-            prepared.body = body;
+        while let Some(body) = without_project(prepared.body.whole()) {
+            prepared.body = body.into();
             prepared.warnings.push(format!("{PROJECT}: {DROPPED}"));
         }
-        match replaced(&prepared.body, origin)? {
+        match replaced(prepared.body.whole(), origin)? {
             Metadata::None => {}
             // Bedrock rejects it.
             Metadata::Invalid => return Ok(()),
             Metadata::Replaced(body, warning) => {
-                prepared.body = body;
+                prepared.body = body.into();
                 prepared.warnings.extend(warning);
                 own.attribution = None;
             }
         }
     }
     if own.attribution.is_some() || own.project.is_some() {
-        prepared.body = with_members(&prepared.body, &own.members());
+        prepared.body = with_members(prepared.body.whole(), &own.members()).into();
     }
     Ok(())
 }

@@ -7,7 +7,6 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use api::config::Guardrail;
 use bedrock::apis::{BedrockApi, Protocol};
-use bytes::Bytes;
 use dialects::translation::ClientGuardrail;
 use http::HeaderMap;
 use tokio::time::timeout;
@@ -30,6 +29,7 @@ use crate::{
     http::{
         client::Client,
         error::{GatewayError, Result},
+        payload::Payload,
     },
     measure::{self, Step},
 };
@@ -40,7 +40,7 @@ pub(crate) struct Prepared<C> {
     pub(crate) operation: Operation,
     /// Additional headers; `content-type` and `accept` override the operation's.
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub(crate) body: Payload,
     /// Parts of the request that were dropped or changed for this target.
     pub(crate) warnings: Vec<String>,
     /// The state for encoding the response.
@@ -71,7 +71,7 @@ pub(crate) struct Call<'a, P> {
 
 impl<C> Prepared<C> {
     /// A request without additional headers and warnings.
-    pub(crate) fn new(operation: Operation, body: impl Into<Bytes>, context: C) -> Self {
+    pub(crate) fn new(operation: Operation, body: impl Into<Payload>, context: C) -> Self {
         Self {
             operation,
             headers: HeaderMap::new(),
@@ -89,7 +89,7 @@ impl<C> Prepared<C> {
         forced: Option<&Guardrail>,
         client_guardrail: Option<&ClientGuardrail>,
         (api, protocol): (BedrockApi, Protocol),
-        (body, stream): (Vec<u8>, bool),
+        (body, stream): (Payload, bool),
         context: C,
     ) -> Result<Self> {
         let operation = Operation::Passthrough {
@@ -143,9 +143,9 @@ impl<P> Call<'_, P> {
         calls: &CallRecord,
     ) -> Result<Prepared<C>> {
         guardrail::enforce(self.guardrail, target, &mut prepared)?;
-        let words = Words::of(&prepared.body);
+        let words = Words::of(prepared.body.pieces());
         if words.s3 {
-            s3_sources::check(self.s3_sources, &prepared.body)?;
+            s3_sources::check(self.s3_sources, prepared.body.whole())?;
         }
         let origin = Origin {
             attribution: self.attribution,

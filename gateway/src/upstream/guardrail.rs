@@ -122,13 +122,14 @@ pub(super) fn enforce<C>(
     let headers = &mut prepared.headers;
     match prepared.operation {
         Operation::Converse | Operation::ConverseStream => {
-            prepared.body = evasion::converse(headers, &prepared.body, forced)?;
+            let body = evasion::converse(headers, prepared.body.whole(), forced)?;
+            prepared.body = body.into();
             headers.remove(IDENTIFIER);
             headers.remove(VERSION);
             return Ok(());
         }
         Operation::InvokeModel | Operation::InvokeModelWithResponseStream => {
-            evasion::invoke(headers, &prepared.body, forced)?;
+            evasion::invoke(headers, prepared.body.whole(), forced)?;
             // Bedrock rejects guardrails for models that generate no content.
             let apis = &target.capabilities.apis;
             if apis.embeddings.is_some() || apis.rerank.is_some() {
@@ -146,7 +147,7 @@ pub(super) fn enforce<C>(
         Operation::Passthrough {
             api: BedrockApi::OpenAi,
             ..
-        } => evasion::invoke(headers, &prepared.body, forced)?,
+        } => evasion::invoke(headers, prepared.body.whole(), forced)?,
         Operation::Passthrough { .. } => {
             return Err(GatewayError::Request(RequestError::unsupported(
                 "model",

@@ -10,11 +10,11 @@ use bedrock::ServiceError;
 use bytes::Bytes;
 use credentials::{ActiveCredentials, Handle};
 use http::{HeaderValue, Method, Request, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use serde::{Deserialize, Serialize};
 
 use super::sign;
-use crate::http::{client::Client, error::causes};
+use crate::http::{client::Client, error::causes, payload::Payload};
 
 /// Maximum pages of inference profiles; a page has up to 1,000.
 const MAX_PAGES: usize = 20;
@@ -236,7 +236,7 @@ async fn get(
     region: &Region,
 ) -> Result<Bytes, ListError> {
     let failed = |error: &dyn std::fmt::Display| ListError::Call(error.to_string());
-    let mut request = Request::new(Full::new(Bytes::new()));
+    let mut request = Request::new(Payload::default());
     *request.method_mut() = Method::GET;
     *request.uri_mut() = url
         .parse()
@@ -245,8 +245,14 @@ async fn get(
     request.headers_mut().insert(header::ACCEPT, json);
     let (mut parts, content) = request.into_parts();
     let scope = (region.as_str(), "bedrock");
-    sign::authorize(&mut parts, &Bytes::new(), active, scope, credentials.now())
-        .map_err(|error| failed(&error))?;
+    sign::authorize(
+        &mut parts,
+        &Payload::default(),
+        active,
+        scope,
+        credentials.now(),
+    )
+    .map_err(|error| failed(&error))?;
     let exchange = async {
         let sent = client.request(Request::from_parts(parts, content)).await;
         let (head, body) = sent.map_err(|error| failed(&causes(&error)))?.into_parts();

@@ -13,18 +13,18 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use credentials::Proxies;
 use dialects::translation::{Fetch, FetchKind, Fetched, RequestError};
 use futures::{StreamExt, TryStreamExt, stream};
 use http::{Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
 use rustls::ClientConfig;
 
 use crate::http::{
     client::{Pool, pool},
     error::{Result, causes},
+    payload::Payload,
 };
 
 /// Maximum number of URLs in a request; Bedrock accepts 20 images.
@@ -105,7 +105,7 @@ impl Fetcher {
         let request = Request::get(url)
             .header(header::USER_AGENT, USER_AGENT)
             .header(header::ACCEPT, accept(fetch.kind))
-            .body(Full::<Bytes>::default())
+            .body(Payload::default())
             .map_err(|_| "is not a URL".to_owned())?;
         let response = self
             .client

@@ -19,6 +19,7 @@ use crate::{
     http::{
         client::Client,
         error::{GatewayError, Original, Result, causes},
+        payload::Payload,
     },
     measure::{self, Step},
 };
@@ -37,7 +38,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) target: &'a Target,
     pub(crate) operation: Operation,
     pub(crate) headers: &'a HeaderMap,
-    pub(crate) body: &'a Bytes,
+    pub(crate) body: &'a Payload,
 }
 
 impl Exchange<'_> {

@@ -5,13 +5,14 @@
 use std::time::SystemTime;
 
 use bedrock::sigv4;
-use bytes::Bytes;
 use credentials::ActiveCredentials;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
-use http_body_util::Full;
 
 use super::{operation::Operation, target::Target};
-use crate::http::error::{GatewayError, Result, causes};
+use crate::http::{
+    error::{GatewayError, Result, causes},
+    payload::Payload,
+};
 
 const USER_AGENT: &str = concat!("bedrock-gateway/", env!("CARGO_PKG_VERSION"));
 
@@ -23,11 +24,11 @@ pub(crate) fn request(
     target: &Target,
     operation: Operation,
     extra: &HeaderMap,
-    body: &Bytes,
+    body: &Payload,
     credentials: &ActiveCredentials,
     now: SystemTime,
-) -> Result<Request<Full<Bytes>>> {
-    let mut request = Request::new(Full::new(body.clone()));
+) -> Result<Request<Payload>> {
+    let mut request = Request::new(body.clone());
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.url(operation)?;
     let headers = request.headers_mut();
@@ -51,7 +52,7 @@ pub(crate) fn request(
 /// When the credentials are not valid in headers.
 pub(super) fn authorize(
     parts: &mut http::request::Parts,
-    body: &Bytes,
+    body: &Payload,
     credentials: &ActiveCredentials,
     (region, service): (&str, &'static str),
     now: SystemTime,
@@ -62,12 +63,18 @@ pub(super) fn authorize(
         value.set_sensitive(true);
         parts.headers.insert(header::AUTHORIZATION, value);
     } else {
-        sigv4::sign(parts, body, credentials.identity(), region, service, now).map_err(
-            |error| {
-                tracing::error!(error = causes(&error), "failed to sign a request");
-                GatewayError::Internal("failed to sign the request")
-            },
-        )?;
+        sigv4::sign(
+            parts,
+            body.pieces(),
+            credentials.identity(),
+            region,
+            service,
+            now,
+        )
+        .map_err(|error| {
+            tracing::error!(error = causes(&error), "failed to sign a request");
+            GatewayError::Internal("failed to sign the request")
+        })?;
     }
     Ok(())
 }

@@ -25,34 +25,41 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// Searches a body.
-    pub(super) fn of(body: &[u8]) -> Self {
+    /// Searches a body in pieces. No word is in two of them, since they begin and end with a value.
+    pub(super) fn of<'b>(pieces: impl Iterator<Item = &'b [u8]>) -> Self {
         let mut found = Self {
             attribution: false,
             s3: false,
         };
+        for piece in pieces {
+            found.search(piece);
+        }
+        found
+    }
+
+    fn search(&mut self, body: &[u8]) {
         let Some(words) = &*WORDS else {
-            return Self {
+            *self = Self {
                 attribution: true,
                 s3: true,
             };
+            return;
         };
         for word in words.find_iter(body) {
             match body.get(word.start()..word.end()) {
-                Some(S3) => found.s3 = true,
+                Some(S3) => self.s3 = true,
                 Some(ESCAPE) => {
-                    found.attribution = true;
-                    // The characters of `s3:` are \u0073, \u0033 and \u003a.
-                    let next = body.get(word.end());
-                    found.s3 |= matches!(next, Some(b'3' | b'7'));
+                    // Letters are \u0041 to \u007a, and the characters of `s3:` are \u0073, \u0033 and \u003a.
+                    let digits = body.get(word.end()..).and_then(|rest| rest.first_chunk());
+                    self.attribution |= matches!(digits, Some([b'4'..=b'7', _]));
+                    self.s3 |= matches!(digits, Some(b"73" | b"33" | b"3a" | b"3A"));
                 }
-                _ => found.attribution = true,
+                _ => self.attribution = true,
             }
-            if found.attribution && found.s3 {
+            if self.attribution && self.s3 {
                 break;
             }
         }
-        found
     }
 }
 
@@ -64,7 +71,7 @@ mod tests {
     use super::*;
 
     fn found(body: &[u8]) -> (bool, bool) {
-        let Words { attribution, s3 } = Words::of(body);
+        let Words { attribution, s3 } = Words::of(std::iter::once(body));
         (attribution, s3)
     }
 
@@ -75,13 +82,15 @@ mod tests {
             (br#"{"projectIdentifier":"p"}"#, (true, false)),
             (br#"{"uri":"s3://b/k"}"#, (false, true)),
             (br#"{"uri":"\u00733://b/k"}"#, (true, true)),
-            (br#"{"uri":"s\u0033://b/k"}"#, (true, true)),
-            (br#"{"uri":"s3\u003a//b/k"}"#, (true, true)),
-            (br#"{"\u0072equestMetadata":{}}"#, (true, true)),
+            (br#"{"uri":"s\u0033://b/k"}"#, (false, true)),
+            (br#"{"uri":"s3\u003a//b/k"}"#, (false, true)),
+            (br#"{"uri":"s3\u003A//b/k"}"#, (false, true)),
+            (br#"{"\u0072equestMetadata":{}}"#, (true, false)),
             (
-                br#"{"text":"a request for a project \u00e9"}"#,
-                (true, false),
+                br#"{"text":"a request for a project \u00e9 \u003ca\u003e \u0022 \u0026"}"#,
+                (false, false),
             ),
+            (br#"{"text":"\u0030 \u0045"}"#, (true, false)),
             (
                 br#"{"text":"a request for a project","s3":"s3"}"#,
                 (false, false),

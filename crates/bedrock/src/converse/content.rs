@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::text;
+use super::{Text, text};
 
 /// One element of a message's `content`; an externally tagged union, as in JSON.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ContentBlock<'a> {
     /// Plain text; Bedrock rejects blank text.
-    Text(#[serde(serialize_with = "text::serialize")] Cow<'a, str>),
+    Text(Text<'a>),
     /// An image.
     Image(MediaBlock<'a>),
     /// A named document.
@@ -98,7 +98,7 @@ pub enum Source<'a> {
     /// An S3 object that the caller's role can read.
     S3Location(S3Location<'a>),
     /// A document's text.
-    Text(#[serde(serialize_with = "text::serialize")] Cow<'a, str>),
+    Text(Text<'a>),
     /// A document's text in pieces that can be cited.
     Content(Vec<TextPiece<'a>>),
 }
@@ -146,7 +146,7 @@ pub enum ToolResultContent<'a> {
     /// A JSON object; other values are sent as text.
     Json(Cow<'a, RawValue>),
     /// Plain text.
-    Text(#[serde(serialize_with = "text::serialize")] Cow<'a, str>),
+    Text(Text<'a>),
     /// An image.
     Image(MediaBlock<'a>),
     /// A document.
@@ -228,7 +228,7 @@ pub enum ReasoningContent<'a> {
 #[derive(Clone, Debug, Serialize)]
 pub struct ReasoningText<'a> {
     /// Empty if only the signature is present.
-    pub text: Cow<'a, str>,
+    pub text: Text<'a>,
     /// Proves that the model wrote the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<Cow<'a, str>>,
@@ -239,7 +239,7 @@ pub struct ReasoningText<'a> {
 #[serde(rename_all = "camelCase")]
 pub enum SystemBlock<'a> {
     /// Plain text.
-    Text(#[serde(serialize_with = "text::serialize")] Cow<'a, str>),
+    Text(Text<'a>),
     /// Text for a guardrail to evaluate.
     GuardContent(GuardContent<'a>),
     /// A cache point: everything before it is cached.

@@ -283,7 +283,15 @@ mod tests {
             .unwrap();
         let (mut parts, ()) = request.into_parts();
         let identity = Credentials::new(access_key_id, SECRET, None, None, "test").into();
-        crate::sigv4::sign(&mut parts, BODY, &identity, "us-east-1", "bedrock", at(0)).unwrap();
+        crate::sigv4::sign(
+            &mut parts,
+            std::iter::once(BODY),
+            &identity,
+            "us-east-1",
+            "bedrock",
+            at(0),
+        )
+        .unwrap();
         // The URI as a server receives it.
         parts.uri = PATH.parse().unwrap();
         parts

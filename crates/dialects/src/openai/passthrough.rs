@@ -9,22 +9,22 @@ mod reasoning;
 mod stream;
 
 use bedrock::converse::{BilledTier, TokenUsage};
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::translation::{
     RequestError,
-    head::{replaced, utf8},
+    head::{Replaced, model_of, utf8},
     json::members,
-    with_model,
 };
 pub use stream::PassthroughStream;
 
 /// A request for Bedrock's OpenAI endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PassthroughRequest {
-    /// The client's body, with Bedrock's name of the model.
-    pub body: Vec<u8>,
+    /// Where the client's body gets Bedrock's name of the model.
+    pub model: Replaced,
     /// Whether the client requests a stream.
     pub stream: bool,
 }
@@ -83,8 +83,8 @@ fn read(body: &str) -> Option<(&str, bool)> {
 pub fn passthrough(body: &[u8], model: &str) -> Result<PassthroughRequest, RequestError> {
     let text = utf8(body)?;
     if let Some((found, stream)) = read(text) {
-        let body = replaced(body, found, model)?;
-        return Ok(PassthroughRequest { body, stream });
+        let model = Replaced::new(body, found, model)?;
+        return Ok(PassthroughRequest { model, stream });
     }
     let given: ConverseFields<'_> =
         serde_json::from_str(text).map_err(|error| RequestError::not_json(&error))?;
@@ -104,19 +104,19 @@ pub fn passthrough(body: &[u8], model: &str) -> Result<PassthroughRequest, Reque
             ));
         }
     }
-    let body = match given.model {
-        Some(found) => replaced(body, found.get(), model)?,
-        None => with_model(body, model)?,
+    let found = match given.model {
+        Some(found) => found.get(),
+        None => model_of(text)?,
     };
     Ok(PassthroughRequest {
-        body,
+        model: Replaced::new(body, found, model)?,
         stream: given.stream.unwrap_or(false),
     })
 }
 
 /// Bedrock's response with the reasoning in its own member, for families that return it in the text
-/// (`reasoning.tags`); all other bytes are unchanged.
-pub fn with_lifted_reasoning(body: &[u8]) -> Vec<u8> {
+/// (`reasoning.tags`); all other bytes are unchanged. `None` if no text has reasoning.
+pub fn with_lifted_reasoning(body: &[u8]) -> Option<Vec<u8>> {
     #[derive(Deserialize)]
     struct Response<'a> {
         #[serde(borrow)]
@@ -132,13 +132,19 @@ pub fn with_lifted_reasoning(body: &[u8]) -> Vec<u8> {
         #[serde(borrow)]
         content: Option<&'a RawValue>,
     }
-    let mut out = Vec::with_capacity(body.len());
+    // Reasoning is at the start of a text, whose first character may be an escape.
+    let may_begin = |literal: &[u8]| memmem::find(body, literal).is_some();
+    if !may_begin(b"\"<") && !may_begin(br#""\u"#) {
+        return None;
+    }
+    let mut out = Vec::new();
     let mut at: usize = 0;
-    let response = serde_json::from_slice::<Response<'_>>(body);
-    let choices = response
-        .map(|response| response.choices)
-        .unwrap_or_default();
-    for content in choices.iter().filter_map(|choice| choice.message.content) {
+    let response: Response<'_> = serde_json::from_slice(body).ok()?;
+    let contents = response
+        .choices
+        .iter()
+        .filter_map(|choice| choice.message.content);
+    for content in contents {
         let Ok(text) = serde_json::from_str::<String>(content.get()) else {
             continue;
         };
@@ -155,8 +161,11 @@ pub fn with_lifted_reasoning(body: &[u8]) -> Vec<u8> {
         out.extend_from_slice(lifted.value().as_bytes());
         at = start.saturating_add(raw.len());
     }
+    if at == 0 {
+        return None;
+    }
     out.extend_from_slice(body.get(at..).unwrap_or_default());
-    out
+    Some(out)
 }
 
 /// Token counts of a whole response.
@@ -226,10 +235,10 @@ mod tests {
                 "{{ \"messages\":[{{\"role\":\"user\",\"content\":\"h\\u0069\"}}],\"model\" : {model} ,\"seed\":1.0,\"logit_bias\":{{\"7\":-1}},\"stream\":true }}"
             )
         };
-        let native =
-            passthrough(body("\"fa\\u0073t\"").as_bytes(), "openai.gpt-oss-20b-1:0").unwrap();
+        let given = body("\"fa\\u0073t\"");
+        let native = passthrough(given.as_bytes(), "openai.gpt-oss-20b-1:0").unwrap();
         assert_eq!(
-            String::from_utf8(native.body).unwrap(),
+            String::from_utf8(native.model.applied(given.as_bytes())).unwrap(),
             body("\"openai.gpt-oss-20b-1:0\"")
         );
         assert!(native.stream);
@@ -272,13 +281,20 @@ mod tests {
     fn reasoning_in_the_text_gets_its_own_member() {
         let response = r#"{"id":"1", "choices":[{"index":0,"message":{"role":"assistant","content": "<reasoning>Hm \u003c</reasoning>Hi","x":1.0}},{"message":{"content":null}},{"message":{"content":"a"}}],"usage":{}}"#;
         assert_eq!(
-            String::from_utf8(with_lifted_reasoning(response.as_bytes())).unwrap(),
+            String::from_utf8(with_lifted_reasoning(response.as_bytes()).unwrap()).unwrap(),
             response.replace(
                 r#""<reasoning>Hm \u003c</reasoning>Hi""#,
                 r#""Hi","reasoning_content":"Hm <""#
             )
         );
-        assert_eq!(with_lifted_reasoning(b"not JSON"), b"not JSON");
+        let escaped = response.replace("<reasoning>", "\\u003creasoning>");
+        assert_eq!(
+            with_lifted_reasoning(escaped.as_bytes()),
+            with_lifted_reasoning(response.as_bytes())
+        );
+        assert_eq!(with_lifted_reasoning(b"not JSON"), None);
+        let plain = response.replace("<reasoning>", "<b>");
+        assert_eq!(with_lifted_reasoning(plain.as_bytes()), None);
     }
 
     fn any_json() -> impl Strategy<Value = Value> {
@@ -307,7 +323,7 @@ mod tests {
             let body = format!("{head}{}{tail}", Value::from(model));
             let native = passthrough(body.as_bytes(), &target).unwrap();
             prop_assert_eq!(
-                String::from_utf8(native.body).unwrap(),
+                String::from_utf8(native.model.applied(body.as_bytes())).unwrap(),
                 format!("{head}{}{tail}", Value::from(target))
             );
         }

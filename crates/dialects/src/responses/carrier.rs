@@ -54,7 +54,7 @@ pub(super) fn open(sealed: &str) -> Option<ReasoningContent<'static>> {
     }
     Some(match serde_json::from_slice(json).ok()? {
         Block::Signed { text, signature } => ReasoningContent::ReasoningText(ReasoningText {
-            text: Cow::Owned(text.into_owned()),
+            text: text.into_owned().into(),
             signature: Some(Cow::Owned(signature.into_owned())),
         }),
         Block::Redacted(data) => ReasoningContent::RedactedContent(Cow::Owned(data.into_owned())),
@@ -82,7 +82,7 @@ mod tests {
         else {
             panic!("not opened")
         };
-        assert_eq!(back.text, text);
+        assert_eq!(back.text.decode(), text);
         assert_eq!(back.signature.as_deref(), Some("Sig+/=="));
         let Some(ReasoningContent::RedactedContent(back)) = open(&seal_redacted("AAEC")) else {
             panic!("not opened")

@@ -3,10 +3,7 @@
 //! It skips strings ten times faster than a parser, since it does not validate. On text that is not JSON it returns `None`, or
 //! parts of that text.
 
-use memchr::{memchr_iter, memchr2};
-
-/// Bytes that are searched together at the start of a string: most names and many values are short.
-const WORD: usize = 8;
+use bedrock::literal::end;
 
 /// A position in a JSON text.
 #[derive(Debug)]
@@ -136,39 +133,7 @@ impl<'b> Cursor<'b> {
 
 /// The content of a string that starts here, without its closing quote.
 pub(crate) fn content(text: &[u8]) -> Option<&[u8]> {
-    if let Some(end) = soon(text)
-        && text.get(end) == Some(&b'"')
-    {
-        return text.get(..end);
-    }
-    // Quotes are rarer than escapes, so only they are searched.
-    memchr_iter(b'"', text).find_map(|at| {
-        let content = text.get(..at)?;
-        let escapes = content.iter().rev().take_while(|byte| **byte == b'\\');
-        (escapes.count() % 2 == 0).then_some(content)
-    })
-}
-
-/// The position of the first quote or backslash.
-pub(crate) fn quote_or_escape(text: &[u8]) -> Option<usize> {
-    soon(text).or_else(|| memchr2(b'"', b'\\', text))
-}
-
-/// The position of the first quote or backslash, if it is in the first word.
-fn soon(text: &[u8]) -> Option<usize> {
-    let word = u64::from_le_bytes(*text.first_chunk()?);
-    // The lowest bit that is set is exact.
-    let found = zeros(word ^ u64::from_le_bytes([b'"'; WORD]))
-        | zeros(word ^ u64::from_le_bytes([b'\\'; WORD]));
-    let at = usize::try_from(found.trailing_zeros()).ok()? / WORD;
-    (at < WORD).then_some(at)
-}
-
-/// The highest bit of each byte that is zero; bits above the lowest one may be wrong.
-const fn zeros(word: u64) -> u64 {
-    const LOW: u64 = u64::from_le_bytes([0x01; WORD]);
-    const HIGH: u64 = u64::from_le_bytes([0x80; WORD]);
-    word.wrapping_sub(LOW) & !word & HIGH
+    text.get(..end(text)?)
 }
 
 #[cfg(test)]
@@ -227,27 +192,6 @@ mod tests {
             prop_assert_eq!(read(&mut Cursor::new(text.as_bytes())), Some(value.clone()));
             let mut whole = Cursor::new(text.as_bytes());
             prop_assert_eq!(whole.value(), Some(text.as_bytes()));
-        }
-
-        #[test]
-        fn first_quote_or_escape_is_found(text in prop::collection::vec(
-            prop_oneof![Just(b'"'), Just(b'\\'), Just(b'#'), Just(b'!'), Just(b']'), Just(b'['), Just(0), Just(0xa2), any::<u8>()],
-            0..40,
-        ), plain in 0..40_usize) {
-            let text = [vec![b'x'; plain], text].concat();
-            let first = text.iter().position(|byte| matches!(byte, b'"' | b'\\'));
-            prop_assert_eq!(quote_or_escape(&text), first);
-        }
-
-        #[test]
-        fn content_ends_at_a_quote_that_is_not_escaped(text in "[a\"\\\\]{0,6}.{0,12}[a\"\\\\]{0,20}") {
-            let mut is_escaped = false;
-            let end = text.bytes().position(|byte| {
-                let is_end = byte == b'"' && !is_escaped;
-                is_escaped = byte == b'\\' && !is_escaped;
-                is_end
-            });
-            prop_assert_eq!(content(text.as_bytes()).map(<[u8]>::len), end);
         }
 
         #[test]

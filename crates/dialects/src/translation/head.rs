@@ -1,7 +1,7 @@
 //! Reads the model and the stream flag of a request for routing, and rejects fields that no endpoint honours; skips
 //! everything else.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use serde::{
     Deserialize, Deserializer,
@@ -203,18 +203,26 @@ pub fn head_with<'b>(
 /// # Errors
 /// When the body is not a JSON object or has no model.
 pub fn with_model(body: &[u8], model: &str) -> Result<Vec<u8>, RequestError> {
+    let found = model_of(utf8(body)?)?;
+    Ok(Replaced::new(body, found, model)?.applied(body))
+}
+
+/// The model as it is written.
+///
+/// # Errors
+/// When the body is not a JSON object or has no model.
+pub(crate) fn model_of(body: &str) -> Result<&str, RequestError> {
     #[derive(Deserialize)]
     struct Place<'a> {
         #[serde(borrow)]
         model: &'a RawValue,
     }
-    let text = utf8(body)?;
-    if let Some(found) = place(text) {
-        return replaced(body, found, model);
+    if let Some(found) = place(body) {
+        return Ok(found);
     }
     let place: Place<'_> =
-        serde_json::from_str(text).map_err(|error| RequestError::not_json(&error))?;
-    replaced(body, place.model.get(), model)
+        serde_json::from_str(body).map_err(|error| RequestError::not_json(&error))?;
+    Ok(place.model.get())
 }
 
 /// The model as it is written. `None` for a body that only serde can judge: with an error, a duplicate or an escape in a name.
@@ -235,22 +243,37 @@ pub(crate) fn utf8(body: &[u8]) -> Result<&str, RequestError> {
     simdutf8::basic::from_utf8(body).map_err(|_| RequestError::no_object())
 }
 
-/// The body with another model in place of `found`, which is a part of it; all other bytes are unchanged.
-///
-/// # Errors
-/// When it is not a part of it.
-pub(crate) fn replaced(body: &[u8], found: &str, model: &str) -> Result<Vec<u8>, RequestError> {
-    // It borrows from the body, so its address gives its position.
-    let raw = found.as_bytes();
-    let start = raw.as_ptr().addr().saturating_sub(body.as_ptr().addr());
-    let (Some(before), Some(after)) = (
-        body.get(..start),
-        body.get(start.saturating_add(raw.len())..),
-    ) else {
-        return Err(RequestError::no_object());
-    };
-    let quoted = super::write::quoted(model);
-    Ok([before, quoted.as_bytes(), after].concat())
+/// A part of a body, and what is sent in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// The bytes of the part.
+    pub part: Range<usize>,
+    /// JSON.
+    pub by: String,
+}
+
+impl Replaced {
+    /// Another model in place of `found`, which is a part of the body.
+    ///
+    /// # Errors
+    /// When it is not a part of it.
+    pub(crate) fn new(body: &[u8], found: &str, model: &str) -> Result<Self, RequestError> {
+        // It borrows from the body, so its address gives its position.
+        let start = found.as_ptr().addr().saturating_sub(body.as_ptr().addr());
+        let part = start..start.saturating_add(found.len());
+        if body.get(part.clone()).is_none() {
+            return Err(RequestError::no_object());
+        }
+        let by = super::write::quoted(model);
+        Ok(Self { part, by })
+    }
+
+    /// The body with the replaced part.
+    pub fn applied(&self, body: &[u8]) -> Vec<u8> {
+        let before = body.get(..self.part.start).unwrap_or_default();
+        let after = body.get(self.part.end..).unwrap_or_default();
+        [before, self.by.as_bytes(), after].concat()
+    }
 }
 
 /// A response with the client's name of the model; all other bytes, and responses without a model, are unchanged.

@@ -11,6 +11,7 @@ mod tests;
 
 use std::{borrow::Cow, cell::Cell, fmt};
 
+use bedrock::converse::Text;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor},
@@ -36,7 +37,7 @@ pub(crate) enum Json<'a> {
     Null,
     Bool(bool),
     Number(Number),
-    String(Cow<'a, str>),
+    String(Text<'a>),
     Array(Vec<Self>),
     Object(Object<'a>),
     /// The value of a [`VERBATIM`] member.
@@ -82,9 +83,9 @@ impl<'a> Json<'a> {
     }
 
     /// The string at a path of members, without taking it.
-    pub(crate) fn text_at(&self, path: &[&str]) -> Option<&str> {
+    pub(crate) fn text_at(&self, path: &[&str]) -> Option<Cow<'_, str>> {
         match (self, path.split_first()) {
-            (Self::String(text), None) => Some(text),
+            (Self::String(text), None) => Some(text.decoded()),
             (Self::Object(object), Some((key, rest))) => {
                 let (_, value) = object.0.iter().rfind(|(name, _)| name == key)?;
                 value.text_at(rest)
@@ -123,6 +124,11 @@ impl<'a> Json<'a> {
     }
 
     pub(crate) fn string(self, at: &FieldPath<'_>) -> Result<Cow<'a, str>, RequestError> {
+        self.text(at).map(Text::decode)
+    }
+
+    /// A string as the client wrote it.
+    pub(crate) fn text(self, at: &FieldPath<'_>) -> Result<Text<'a>, RequestError> {
         match self.read(at)? {
             Self::String(text) => Ok(text),
             other => Err(other.wrong(at, "a string")),
@@ -181,7 +187,7 @@ impl<'a> Json<'a> {
             Self::Null | Self::Raw(_) => Value::Null,
             Self::Bool(flag) => Value::Bool(flag),
             Self::Number(number) => Value::Number(number),
-            Self::String(text) => Value::String(text.into_owned()),
+            Self::String(text) => Value::String(text.decode().into_owned()),
             Self::Array(items) => Value::Array(
                 items
                     .into_iter()
@@ -263,6 +269,17 @@ impl<'a> Object<'a> {
             .transpose()
     }
 
+    /// A string as the client wrote it.
+    pub(crate) fn text(
+        &mut self,
+        key: &str,
+        at: &FieldPath<'_>,
+    ) -> Result<Option<Text<'a>>, RequestError> {
+        self.take(key)
+            .map(|value| value.text(&at.key(key)))
+            .transpose()
+    }
+
     pub(crate) fn boolean(
         &mut self,
         key: &str,
@@ -279,6 +296,15 @@ impl<'a> Object<'a> {
         at: &FieldPath<'_>,
     ) -> Result<Cow<'a, str>, RequestError> {
         self.string(key, at)?
+            .ok_or_else(|| RequestError::missing(at.key(key).to_string(), "is required"))
+    }
+
+    pub(crate) fn required_text(
+        &mut self,
+        key: &str,
+        at: &FieldPath<'_>,
+    ) -> Result<Text<'a>, RequestError> {
+        self.text(key, at)?
             .ok_or_else(|| RequestError::missing(at.key(key).to_string(), "is required"))
     }
 
@@ -353,15 +379,15 @@ impl<'de> Visitor<'de> for JsonVisitor<'_> {
     }
 
     fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
-        Ok(Json::String(Cow::Borrowed(value)))
+        Ok(Json::String(value.into()))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(Json::String(Cow::Owned(value.to_owned())))
+        Ok(Json::String(value.to_owned().into()))
     }
 
     fn visit_string<E>(self, value: String) -> Result<Self::Value, E> {
-        Ok(Json::String(Cow::Owned(value)))
+        Ok(Json::String(value.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
@@ -434,7 +460,7 @@ impl Serialize for Json<'_> {
             Self::Null => serializer.serialize_unit(),
             Self::Bool(flag) => serializer.serialize_bool(*flag),
             Self::Number(number) => number.serialize(serializer),
-            Self::String(text) => serializer.serialize_str(text),
+            Self::String(text) => serializer.serialize_str(&text.decoded()),
             Self::Array(items) => {
                 let mut seq = serializer.serialize_seq(Some(items.len()))?;
                 for item in items {

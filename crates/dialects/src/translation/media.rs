@@ -127,7 +127,7 @@ fn replaced<'a>(
     let how = format!("replaced by text: {title} does not support {words}");
     context.warnings.changed(&at.to_string(), &how)?;
     let text = format!("[Left out: {title} does not support {words}.]");
-    Ok(Some(ContentBlock::Text(Cow::Owned(text))))
+    Ok(Some(ContentBlock::Text(text.into())))
 }
 
 /// The name of a document, after checking its size and the number of documents.

@@ -19,7 +19,7 @@ pub(crate) fn pairs(
     let mut map = Map::new();
     for (key, value, param) in pairs {
         let text = match value {
-            Json::String(text) => text,
+            Json::String(text) => text.decode(),
             other => Cow::Owned(serde_json::to_string(&other).unwrap_or_default()),
         };
         let (clean_key, clean_value) = (fit(&key), fit(&text));

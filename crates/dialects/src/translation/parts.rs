@@ -1,8 +1,6 @@
 //! Translated parts of a message.
 
-use std::borrow::Cow;
-
-use bedrock::converse::{CachePoint, ContentBlock};
+use bedrock::converse::{CachePoint, ContentBlock, Text};
 
 /// A translated part: its block, if any, and the cache point after it.
 #[derive(Debug, Default)]
@@ -22,6 +20,7 @@ pub(crate) fn flatten(parts: Vec<Part<'_>>) -> Vec<ContentBlock<'_>> {
 }
 
 /// A text block; `None` for blank text, which Bedrock rejects.
-pub(crate) fn text_block(text: Cow<'_, str>) -> Option<ContentBlock<'_>> {
-    (!text.trim().is_empty()).then_some(ContentBlock::Text(text))
+pub(crate) fn text_block<'a>(text: impl Into<Text<'a>>) -> Option<ContentBlock<'a>> {
+    let text = text.into();
+    (!text.is_blank()).then_some(ContentBlock::Text(text))
 }

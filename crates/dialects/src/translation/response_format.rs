@@ -150,19 +150,19 @@ fn free_name(context: &Context<'_>) -> String {
 }
 
 fn call_it<'a>(tool: &str) -> SystemBlock<'a> {
-    SystemBlock::Text(Cow::Owned(format!(
-        "Give your final answer by calling the tool {tool}, and in no other way."
-    )))
+    let text = format!("Give your final answer by calling the tool {tool}, and in no other way.");
+    SystemBlock::Text(text.into())
 }
 
 fn instruction<'a>(schema: Option<&Value>) -> SystemBlock<'a> {
     SystemBlock::Text(match schema {
-        None => Cow::Borrowed(
-            "Answer with one JSON object and nothing else: no explanation, no code fence.",
-        ),
-        Some(schema) => Cow::Owned(format!(
+        None => {
+            "Answer with one JSON object and nothing else: no explanation, no code fence.".into()
+        }
+        Some(schema) => format!(
             "Answer with JSON that follows this JSON Schema and with nothing else: no explanation, \
              no code fence.\n{schema}"
-        )),
+        )
+        .into(),
     })
 }

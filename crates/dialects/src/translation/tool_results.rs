@@ -45,9 +45,9 @@ pub(crate) fn result<'a>(
         }
     }
     if inside.is_empty() && !beside.is_empty() {
-        inside.push(ToolResultContent::Text(Cow::Borrowed(
-            "See what is attached below.",
-        )));
+        inside.push(ToolResultContent::Text(
+            "See what is attached below.".into(),
+        ));
     }
     let status = (is_error && context.capabilities.tool_result.status).then_some(ToolStatus::Error);
     if is_error && status.is_none() {
@@ -81,12 +81,12 @@ fn result_content<'a>(
     let capabilities = &context.capabilities.tool_result;
     let takes = |kind: MediaKind| capabilities.media.contains(&kind);
     match block {
-        ContentBlock::Text(text) if capabilities.json && text.trim_start().starts_with('{') => {
-            Ok(match serde_json::from_str::<Box<RawValue>>(&text) {
+        ContentBlock::Text(text) if capabilities.json && text.first_visible() == Some('{') => Ok(
+            match serde_json::from_str::<Box<RawValue>>(&text.decoded()) {
                 Ok(raw) => ToolResultContent::Json(Cow::Owned(raw)),
                 Err(_) => ToolResultContent::Text(text),
-            })
-        }
+            },
+        ),
         ContentBlock::Text(text) => Ok(ToolResultContent::Text(text)),
         ContentBlock::Image(image) if takes(MediaKind::Image) => {
             Ok(ToolResultContent::Image(image))
@@ -113,13 +113,13 @@ fn orphan<'a>(
 ) -> Vec<ContentBlock<'a>> {
     let as_block = |part| match part {
         ToolResultContent::Text(text) => ContentBlock::Text(text),
-        ToolResultContent::Json(raw) => ContentBlock::Text(Cow::Owned(raw.get().to_owned())),
+        ToolResultContent::Json(raw) => ContentBlock::Text(raw.get().to_owned().into()),
         ToolResultContent::Image(image) => ContentBlock::Image(image),
         ToolResultContent::Document(document) => ContentBlock::Document(document),
         ToolResultContent::Video(video) => ContentBlock::Video(video),
         ToolResultContent::SearchResult(found) => ContentBlock::SearchResult(found),
     };
-    let lead = ContentBlock::Text(Cow::Borrowed(ORPHAN_LEAD));
+    let lead = ContentBlock::Text(ORPHAN_LEAD.into());
     let mut blocks: Vec<_> = std::iter::once(lead)
         .chain(content.into_iter().map(as_block))
         .collect();

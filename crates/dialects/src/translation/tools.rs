@@ -190,7 +190,7 @@ fn ask<'a>(what: &str, context: &mut Context<'_>) -> Result<SystemBlock<'a>, Req
     );
     context.warnings.changed("tool_choice", &how)?;
     let text = format!("{what}, and answer in no other way.");
-    Ok(SystemBlock::Text(Cow::Owned(text)))
+    Ok(SystemBlock::Text(text.into()))
 }
 
 fn tool_choice(wanted: Wanted<'_>) -> Option<ToolChoice<'_>> {

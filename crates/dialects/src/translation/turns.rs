@@ -316,7 +316,7 @@ fn close<'a>(
         context.warnings.changed(param, RESULT_ADDED)?;
         results.push(ContentBlock::ToolResult(ToolResultBlock {
             tool_use_id: call.upstream,
-            content: vec![ToolResultContent::Text(Cow::Borrowed(NO_RESULT))],
+            content: vec![ToolResultContent::Text(NO_RESULT.into())],
             status: None,
         }));
     }
@@ -393,10 +393,7 @@ fn prefill(messages: &mut [Message<'_>], context: &Context<'_>) -> Result<(), Re
         ));
     }
     if let Some(ContentBlock::Text(text)) = last.content.last_mut() {
-        let kept = text.trim_end().len();
-        if kept < text.len() {
-            text.to_mut().truncate(kept);
-        }
+        text.trim_end();
     }
     Ok(())
 }
@@ -415,6 +412,6 @@ const fn assistant(content: Vec<ContentBlock<'_>>) -> Message<'_> {
     }
 }
 
-pub(crate) const fn placeholder<'a>() -> ContentBlock<'a> {
-    ContentBlock::Text(Cow::Borrowed(PLACEHOLDER))
+pub(crate) fn placeholder<'a>() -> ContentBlock<'a> {
+    ContentBlock::Text(PLACEHOLDER.into())
 }

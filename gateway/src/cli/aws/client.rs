@@ -261,7 +261,7 @@ fn build(
     } else {
         sigv4::sign(
             &mut head,
-            &call.body,
+            std::iter::once(&call.body[..]),
             active.identity(),
             &call.region,
             call.service,

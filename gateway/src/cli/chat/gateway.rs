@@ -6,7 +6,7 @@ use bedrock::sse;
 use bytes::Bytes;
 use credentials::Proxies;
 use http::{HeaderValue, Method, Request, Response, Uri, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::ChatError;
 use crate::{
     config::ApiKey,
-    http::{client, error::causes},
+    http::{client, error::causes, payload::Payload},
 };
 
 /// Delay between attempts while the gateway is not ready.
@@ -113,7 +113,7 @@ impl Gateway {
             .method(method)
             .uri(&url)
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
+            .body(Payload::from(body))
             .map_err(|_| ChatError::BaseUrl(self.base_url.clone()))?;
         if let Some(key) = self.key()? {
             let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose()))

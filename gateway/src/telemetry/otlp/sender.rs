@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use credentials::Proxies;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use opentelemetry_http::{HttpClient, HttpError};
 use tokio::{runtime::Handle, time::timeout};
 
@@ -22,6 +22,7 @@ use super::{
 use crate::http::{
     client::{self, Client},
     error::causes,
+    payload::Payload,
 };
 
 /// OpenTelemetry's default timeout for a collector.
@@ -102,7 +103,7 @@ impl HttpClient for Sender {
         };
         let url = request.uri().to_string();
         let exchange = async move {
-            let response = client.request(request.map(Full::new)).await?;
+            let response = client.request(request.map(Payload::from)).await?;
             let (parts, body) = response.into_parts();
             let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await?;
             Ok(match protocol {

@@ -4,7 +4,7 @@ use super::{super::words::Words, *};
 
 /// As for a request.
 fn mark<C>(prepared: &mut Prepared<C>, origin: &Origin<'_>) -> Result<()> {
-    let words = Words::of(&prepared.body);
+    let words = Words::of(prepared.body.pieces());
     super::mark(prepared, words.attribution, origin)
 }
 
@@ -75,11 +75,15 @@ fn the_gateway_adds_its_own_metadata_and_project_and_keeps_all_other_bytes() {
         ("[1]", "[1]".to_owned()),
         ("", String::new()),
     ] {
-        assert_eq!(sent(Operation::Converse, body).body, expected, "{body}");
-        assert_eq!(sent(Operation::CountTokens, body).body, body);
+        assert_eq!(
+            *sent(Operation::Converse, body).body.whole(),
+            expected,
+            "{body}"
+        );
+        assert_eq!(*sent(Operation::CountTokens, body).body.whole(), body);
     }
-    let invoke = sent(Operation::InvokeModel, r#"{"a":1}"#);
-    assert_eq!(invoke.body, r#"{"a":1}"#);
+    let mut invoke = sent(Operation::InvokeModel, r#"{"a":1}"#);
+    assert_eq!(*invoke.body.whole(), r#"{"a":1}"#);
     assert_eq!(invoke.headers[&METADATA_HEADER], format!("{{{OWN}}}"));
     assert_eq!(invoke.headers[&PROJECT_HEADER], "proj_1");
     let anthropic = Operation::Passthrough {
@@ -142,7 +146,7 @@ fn a_document_without_access_adds_no_metadata_unless_it_says_so() {
 fn marked(operation: Operation, body: &str, expected: &str) -> Vec<String> {
     let mut prepared = Prepared::new(operation, body.as_bytes().to_vec(), ());
     mark(&mut prepared, &NOTHING).unwrap();
-    assert_eq!(prepared.body, expected);
+    assert_eq!(*prepared.body.whole(), expected);
     prepared.warnings
 }
 

@@ -2,14 +2,13 @@
 //!
 //! serde reads all others, and tests compare both.
 
-use memchr::memchr2;
-
 use super::{BlockDelta, Delta, JsonStr};
+use crate::literal::valid_end;
 
 /// Digits of an index.
 const MAX_DIGITS: usize = 9;
 
-/// A delta whose text has no escapes; none if the payload has another form.
+/// A delta of text; none if the payload has another form.
 pub(super) fn text_delta(payload: &[u8]) -> Option<BlockDelta<'_>> {
     let payload = std::str::from_utf8(payload).ok()?;
     let rest = payload.strip_prefix(r#"{"contentBlockIndex":"#)?;
@@ -34,16 +33,11 @@ pub(super) fn text_delta(payload: &[u8]) -> Option<BlockDelta<'_>> {
     })
 }
 
-/// A string without escapes, and what follows it.
+/// A string, and what follows it.
 fn string(text: &str) -> Option<(JsonStr<'_>, &str)> {
     let content = text.strip_prefix('"')?;
-    let length = memchr2(b'"', b'\\', content.as_bytes())?;
-    let (content, rest) = content.split_at_checked(length)?;
-    let rest = rest.strip_prefix('"')?;
-    if content.bytes().any(|byte| byte < b' ') {
-        return None;
-    }
-    let literal = text.get(..text.len().checked_sub(rest.len())?)?;
+    let end = valid_end(content.as_bytes())?;
+    let (literal, rest) = text.split_at_checked(end.at.checked_add(2)?)?;
     Some((JsonStr::of_literal(literal), rest))
 }
 
@@ -67,7 +61,7 @@ mod tests {
         #[test]
         fn deltas_are_read_as_serde_reads_them(
             index in 0..=999_999_999_u64,
-            text in "[^\"\\\\\u{0}-\u{1f}]*",
+            text in "([^\"\\\\\u{0}-\u{1f}]|\\\\[\"\\\\/bfnrt]|\\\\u00[0-9a-f]{2}|\\\\ud83d\\\\ude00)*",
             padding in prop::option::of("[a-zA-Z0-9]{0,60}"),
         ) {
             let padding = padding.map(|padding| format!(",\"p\":\"{padding}\"")).unwrap_or_default();
@@ -83,7 +77,7 @@ mod tests {
                 prop_oneof![
                     prop::sample::select(vec![
                         "{\"contentBlockIndex\":", "0", "01", "1e3", "-1", "9999999999", ",", "\"delta\":",
-                        "{\"text\":", "{\"toolUse\":", "\"", "\"\"", "\"a\"", "\\", "\\n", "\\u00e9", "}", "}}",
+                        "{\"text\":", "{\"toolUse\":", "\"", "\"\"", "\"a\"", "\\", "\\n", "\\u00e9", "\\ud83d", "\"\\ud83d\"", "\"\\n\"", "}", "}}",
                         ",\"p\":", " ", "null", "\u{1}", "{\"contentBlockIndex\":0,\"delta\":{\"text\":",
                     ]).prop_map(|piece| piece.as_bytes().to_vec()),
                     prop::collection::vec(any::<u8>(), 0..3),

@@ -37,7 +37,7 @@ pub(super) fn part<'a>(
                 .warnings
                 .changed("messages[].content[].tool_reference", how)?;
             let name = block.required_string("tool_name", at)?;
-            Some(ContentBlock::Text(Cow::Owned(tool_reference(&name))))
+            Some(ContentBlock::Text(tool_reference(&name).into()))
         }
         other => {
             let known = "text, image, document, search_result or tool_result";
@@ -78,7 +78,7 @@ pub(super) fn text<'a>(
             .warnings
             .dropped("messages[].content[].citations", why)?;
     }
-    block.required_string("text", at).map(text_block)
+    block.required_text("text", at).map(text_block)
 }
 
 fn image<'a>(
@@ -208,7 +208,7 @@ fn quotable<'a>(
         return Err(RequestError::invalid(at.to_string(), "the text is empty"));
     }
     Ok(DocumentBlock {
-        source: Source::Text(Cow::Owned(text)),
+        source: Source::Text(text.into()),
         ..document
     })
 }
@@ -274,14 +274,14 @@ fn written<'a>(
             text.push_str("\n\n");
         }
         text.truncate(text.trim_end().len());
-        return Ok(Some(ContentBlock::Text(Cow::Owned(text))));
+        return Ok(Some(ContentBlock::Text(text.into())));
     }
     let length: usize = pieces.iter().map(|piece| piece.len()).sum();
     let bytes = u64::try_from(length).unwrap_or(u64::MAX);
     let name = media::document_name(about.title.as_deref(), bytes, at, context)?;
     let cited = about.citations.is_some();
     let source = match (pieces.len(), pieces.pop()) {
-        (1, Some(text)) if cited => Source::Text(text),
+        (1, Some(text)) if cited => Source::Text(text.into()),
         (_, last) => {
             pieces.extend(last);
             if cited {
@@ -309,7 +309,7 @@ fn pieces<'a>(
     context: &mut Context<'_>,
 ) -> Result<Vec<Cow<'a, str>>, RequestError> {
     if let Json::String(text) = given {
-        return Ok(vec![text]);
+        return Ok(vec![text.decode()]);
     }
     let mut pieces = Vec::new();
     for (index, block) in given.array(at)?.into_iter().enumerate() {
@@ -391,5 +391,5 @@ fn search_result<'a>(
         .warnings
         .changed("messages[].content[].search_result", &how)?;
     let text = format!("{title}\n{origin}\n\n{}", pieces.join("\n\n"));
-    Ok(Some(ContentBlock::Text(Cow::Owned(text))))
+    Ok(Some(ContentBlock::Text(text.into())))
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bedrock::converse::{ContentBlock, ReasoningContent, ReasoningText, ToolUseBlock};
+use bedrock::converse::{ContentBlock, ReasoningContent, ReasoningText, Text, ToolUseBlock};
 use serde_json::value::RawValue;
 
 use super::content;
@@ -44,7 +44,7 @@ pub(super) fn decode<'a>(
     }
     let last_answer = messages
         .iter()
-        .rposition(|message| message.text_at(&["role"]) == Some("assistant"));
+        .rposition(|message| message.text_at(&["role"]).as_deref() == Some("assistant"));
     for (index, message) in messages.into_iter().enumerate() {
         context.replaces_media = last_answer.is_some_and(|last| index < last);
         let at = at.index(index);
@@ -119,7 +119,7 @@ fn each<'a>(
     given: Json<'a>,
     at: &FieldPath<'_>,
     mut read: impl FnMut(&str, Object<'a>, &FieldPath<'_>) -> Result<(), RequestError>,
-    text: impl FnOnce(Cow<'a, str>),
+    text: impl FnOnce(Text<'a>),
 ) -> Result<(), RequestError> {
     if let Json::String(words) = given {
         text(words);
@@ -252,7 +252,7 @@ fn assistant<'a>(
 /// Whether a block belongs to a search for tools that Bedrock ran by InvokeModel.
 fn is_search(block: &Object<'_>) -> bool {
     match block.get("name") {
-        Some(Json::String(name)) => name.starts_with("tool_search_tool"),
+        Some(Json::String(name)) => name.decoded().starts_with("tool_search_tool"),
         _ => block.get("tool_use_id").is_some(),
     }
 }
@@ -265,7 +265,7 @@ fn thinking<'a>(
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     let reasoning = if kind == "thinking" {
-        let text = block.string("thinking", at)?.unwrap_or_default();
+        let text = block.text("thinking", at)?.unwrap_or_default();
         let signature = block
             .string("signature", at)?
             .filter(|signature| !signature.is_empty());

@@ -36,12 +36,14 @@ pub(super) fn decode<'a>(
         let list = list.array(&at)?;
         for tool in &list {
             if let Some(name) = tool.text_at(&["name"]) {
-                context.names.reserve(name);
+                context.names.reserve(&name);
             }
         }
         for (index, tool) in list.into_iter().enumerate() {
             let at = at.index(index);
-            let kind = tool.text_at(&["type"]).unwrap_or("custom").to_owned();
+            let kind = tool
+                .text_at(&["type"])
+                .map_or_else(|| "custom".to_owned(), Cow::into_owned);
             if kind == "custom" {
                 client_tool(tool, &at, &mut tools, context)?;
             } else if kind.starts_with(SEARCH) {

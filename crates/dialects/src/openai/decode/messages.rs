@@ -36,7 +36,7 @@ pub(super) fn decode<'a>(
     let mut conversation = Conversation::default();
     let last_answer = messages
         .iter()
-        .rposition(|message| message.text_at(&["role"]) == Some("assistant"));
+        .rposition(|message| message.text_at(&["role"]).as_deref() == Some("assistant"));
     for (index, message) in messages.into_iter().enumerate() {
         let at = at.index(index);
         let mut message = message.object(&at)?;
@@ -143,7 +143,7 @@ fn assistant<'a>(
     let mut blocks = reasoning(&mut message, kept, at, context)?;
     let parts = content_of(&mut message, at, cached, context)?;
     let mut text = flatten(parts);
-    if let Some(refusal) = message.string("refusal", at)? {
+    if let Some(refusal) = message.text("refusal", at)? {
         text.extend(text_block(refusal));
     }
     if text.iter().any(|block| {
@@ -195,7 +195,7 @@ fn assistant<'a>(
 /// Whether an entry of `reasoning_details` has another format than the gateway's, or is only a summary.
 fn is_foreign(entry: &Object<'_>) -> bool {
     let word = |key| match entry.get(key) {
-        Some(Json::String(word)) => Some(word.as_ref()),
+        Some(Json::String(word)) => Some(word.decoded()),
         _ => None,
     };
     word("format").is_some_and(|format| format != DETAIL_FORMAT) || entry.get("summary").is_some()
@@ -210,7 +210,7 @@ fn kept_reasoning(message: &Object<'_>, context: &Context<'_>) -> Option<Arc<Sig
     let Some(Json::Array(calls)) = message.get("tool_calls") else {
         return None;
     };
-    kept.before_call(calls.first()?.text_at(&["id"])?)
+    kept.before_call(&calls.first()?.text_at(&["id"])?)
 }
 
 /// Replayed reasoning: signed or encrypted blocks, bit for bit. `kept`: those of a client that replays none.
@@ -267,7 +267,7 @@ fn reasoning<'a>(
                 } else {
                     "text"
                 };
-                let text = given.string(key, &at)?.unwrap_or_default();
+                let text = given.text(key, &at)?.unwrap_or_default();
                 match given.string("signature", &at)? {
                     Some(signature) if !signature.is_empty() => {
                         ReasoningContent::ReasoningText(ReasoningText {

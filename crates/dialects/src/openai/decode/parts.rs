@@ -67,8 +67,8 @@ fn part<'a>(
     )?;
     let kind = object.required_string("type", at)?;
     let block = match kind.as_ref() {
-        "text" => text_block(object.required_string("text", at)?),
-        "refusal" => text_block(object.required_string("refusal", at)?),
+        "text" => text_block(object.required_text("text", at)?),
+        "refusal" => text_block(object.required_text("refusal", at)?),
         "image_url" => image(&mut object, at, context)?,
         "file" => file(&mut object, at, context)?,
         "input_audio" => audio(&mut object, at, context)?,
@@ -104,7 +104,7 @@ fn url<'a>(
     context: &mut Context<'_>,
 ) -> Result<(Cow<'a, str>, Option<Cow<'a, str>>), RequestError> {
     match object.take(key) {
-        Some(Json::String(url)) => Ok((url, None)),
+        Some(Json::String(url)) => Ok((url.decode(), None)),
         Some(value) => {
             let at = at.key(key);
             let mut inner = value.object(&at)?;

@@ -1,5 +1,7 @@
 //! Tests of decoding that depend on exact bytes, which golden files do not show.
 
+use serde_json::Value;
+
 use super::*;
 use crate::{families::FamilyTable, translation::DecodeOptions};
 
@@ -25,6 +27,29 @@ fn schemas_and_arguments_are_unchanged_byte_for_byte() {
         upstream.contains(r#""input":{ "z":1.50, "a":12345678901234567890123 }"#),
         "{upstream}"
     );
+}
+
+#[test]
+fn texts_keep_the_escapes_of_the_client() {
+    let text = r#"\u00e9\u00C9 \"q\" \ud83d\uDE00\n\t\/\b\u0000 \\u0041"#;
+    let body = format!(
+        r#"{{"messages":[{{"role":"system","content":"{text}"}},{{"role":"user","content":[{{"type":"text","text":"{text}"}},{{"type":"text","text":"\u0020\n\u00a0"}}]}},{{"role":"assistant","content":"{text}"}},{{"role":"user","content":"{text}"}}]}}"#
+    );
+    let upstream = upstream("anthropic.claude-sonnet-4-6", &body);
+    let literal = format!("\"{text}\"");
+    assert_eq!(upstream.matches(&literal).count(), 4, "{upstream}");
+    // Blank text is left out, however it is written.
+    assert!(!upstream.contains(r"\u0020"), "{upstream}");
+    let sent: Value = serde_json::from_str(&upstream).unwrap();
+    let decoded: String = serde_json::from_str(&literal).unwrap();
+    assert_eq!(sent["messages"][0]["content"][0]["text"], decoded);
+}
+
+#[test]
+fn a_last_assistant_text_is_trimmed_whatever_its_escapes() {
+    let body = r#"{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":"so \"far\" \n\u0020\t"}]}"#;
+    let upstream = upstream("anthropic.claude-sonnet-4-5", body);
+    assert!(upstream.contains(r#""text":"so \"far\"""#), "{upstream}");
 }
 
 #[test]

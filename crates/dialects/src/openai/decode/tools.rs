@@ -22,7 +22,7 @@ pub(super) fn decode<'a>(
         let list = list.array(&at)?;
         for tool in &list {
             if let Some(name) = tool.text_at(&["function", "name"]) {
-                context.names.reserve(name);
+                context.names.reserve(&name);
             }
         }
         for (index, tool) in list.into_iter().enumerate() {

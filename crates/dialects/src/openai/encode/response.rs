@@ -119,7 +119,7 @@ impl<'a> ThinkingBlock<'a> {
                 thinking,
                 signature,
             } => ReasoningContent::ReasoningText(ReasoningText {
-                text: Cow::Owned(thinking.clone().into_owned()),
+                text: thinking.clone().into_owned().into(),
                 signature: Some(Cow::Owned(signature.clone().into_owned())),
             }),
             Self::RedactedThinking { data } => {

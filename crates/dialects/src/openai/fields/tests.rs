@@ -55,7 +55,10 @@ fn every_field_is_forwarded_to_families_with_this_protocol() {
         }
         let sent = sent.unwrap();
         let expected = body.replacen("\"m\"", "\"up\"", 1);
-        assert_eq!(String::from_utf8(sent.body).unwrap(), expected);
+        assert_eq!(
+            String::from_utf8(sent.model.applied(body.as_bytes())).unwrap(),
+            expected
+        );
     }
 }
 

@@ -55,9 +55,9 @@ fn part<'a>(
             // Members of replayed output.
             object.take("annotations");
             object.take("logprobs");
-            text_block(object.required_string("text", at)?)
+            text_block(object.required_text("text", at)?)
         }
-        "refusal" => text_block(object.required_string("refusal", at)?),
+        "refusal" => text_block(object.required_text("refusal", at)?),
         "input_image" => image(&mut object, at, context)?,
         "input_file" => file(&mut object, at, context)?,
         other => {

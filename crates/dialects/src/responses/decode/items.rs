@@ -62,8 +62,8 @@ pub(super) fn decode<'a>(
 ) -> Result<Conversation<'a>, RequestError> {
     let root = FieldPath::Root;
     let mut reader = Reader::default();
-    if let Some(instructions) = body.string("instructions", &root)?
-        && !instructions.trim().is_empty()
+    if let Some(instructions) = body.text("instructions", &root)?
+        && !instructions.is_blank()
     {
         reader
             .conversation
@@ -79,12 +79,12 @@ pub(super) fn decode<'a>(
         Some(Json::Array(items)) => {
             let last_answer = items.iter().rposition(|item| {
                 let kind = item.text_at(&["type"]).unwrap_or_default();
-                kind.ends_with("_call") || item.text_at(&["role"]) == Some("assistant")
+                kind.ends_with("_call") || item.text_at(&["role"]).as_deref() == Some("assistant")
             });
             for (index, item) in items.into_iter().enumerate() {
                 let is_output = |kind: &str| kind.ends_with("_call_output");
                 context.replaces_media = last_answer.is_some_and(|last| index < last)
-                    || item.text_at(&["type"]).is_some_and(is_output);
+                    || item.text_at(&["type"]).as_deref().is_some_and(is_output);
                 reader.item(item, &at.index(index), context)?;
             }
         }
@@ -128,8 +128,8 @@ impl<'a> Reader<'a> {
                 Some(Json::Array(inside)) => inside
                     .iter()
                     .filter_map(|one| one.text_at(&["name"]))
-                    .for_each(|one| add(Some(name), one)),
-                _ => add(None, name),
+                    .for_each(|one| add(Some(&name), &one)),
+                _ => add(None, &name),
             }
         }
         let text = if found.is_empty() {
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
             format!("These tools are available now: {}", found.join(", "))
         };
         item.take("execution");
-        item.set("output", Json::String(Cow::Owned(text)));
+        item.set("output", Json::String(text.into()));
         self.output(item, at, context)
     }
 
@@ -374,7 +374,7 @@ impl<'a> Reader<'a> {
 /// Whether the client ran the search; otherwise OpenAI did, and its result are the tools.
 fn is_of_client(item: &Object<'_>) -> bool {
     let execution = item.get("execution").and_then(|value| value.text_at(&[]));
-    execution == Some("client") && item.get("call_id").is_some()
+    execution.as_deref() == Some("client") && item.get("call_id").is_some()
 }
 
 /// Whether a block is valid in an assistant message.

@@ -99,12 +99,14 @@ pub(super) fn decode<'a>(
         .chain(in_items.iter().flat_map(|(_, list)| list))
     {
         if let Some(name) = tool.text_at(&["name"]) {
-            context.names.reserve(name);
+            context.names.reserve(&name);
         }
     }
     let mut reader = Reader::default();
     for tool in &tools {
-        if let Some("function" | "custom" | "namespace" | "tool_search") = tool.text_at(&["type"]) {
+        if let Some("function" | "custom" | "namespace" | "tool_search") =
+            tool.text_at(&["type"]).as_deref()
+        {
             echo.tool(tool);
         }
     }
@@ -131,7 +133,7 @@ fn tools_in_items<'a>(
     let mut found = Vec::new();
     for (index, item) in items.iter().enumerate() {
         if !matches!(
-            item.text_at(&["type"]),
+            item.text_at(&["type"]).as_deref(),
             Some("additional_tools" | "tool_search_output")
         ) {
             continue;
@@ -184,7 +186,7 @@ impl<'a> Reader<'a> {
                     context.warnings.info("tools[]", ALL_DECLARED);
                     return Ok(());
                 }
-                tool.set("name", Json::String(Cow::Borrowed(TOOL_SEARCH)));
+                tool.set("name", Json::String(TOOL_SEARCH.into()));
                 read_function
             }
             other if REJECTED.contains(&other) => {
@@ -214,7 +216,7 @@ impl<'a> Reader<'a> {
             {
                 return Ok(());
             }
-            tool.set("name", Json::String(name));
+            tool.set("name", Json::String(name.into()));
         }
         if tool.boolean("defer_loading", at)? == Some(true) {
             context.warnings.info("tools[].defer_loading", ALL_DECLARED);

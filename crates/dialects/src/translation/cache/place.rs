@@ -268,8 +268,8 @@ mod tests {
             })
         };
         let block = |letter| match letter {
-            't' => ContentBlock::Text(Cow::Borrowed("t")),
-            'c' => ContentBlock::Text(Cow::Borrowed("c")),
+            't' => ContentBlock::Text("t".into()),
+            'c' => ContentBlock::Text("c".into()),
             'x' => ContentBlock::ToolResult(ToolResultBlock {
                 tool_use_id: Cow::Borrowed("x"),
                 content: Vec::new(),
@@ -287,7 +287,7 @@ mod tests {
 
     fn letters(blocks: &[ContentBlock<'_>]) -> String {
         let letter = |block: &ContentBlock<'_>| match block {
-            ContentBlock::Text(text) if text == "c" => 'c',
+            ContentBlock::Text(text) if text.decoded() == "c" => 'c',
             ContentBlock::Text(_) => 't',
             ContentBlock::ReasoningContent(_) => 'r',
             ContentBlock::CachePoint(_) => '|',
@@ -314,7 +314,7 @@ mod tests {
         if words[0].starts_with('s') {
             let system = words.remove(0).chars().map(|letter| match letter {
                 '|' => SystemBlock::CachePoint(CachePoint::new(None)),
-                _ => SystemBlock::Text(Cow::Borrowed("s")),
+                _ => SystemBlock::Text("s".into()),
             });
             request.system = system.collect();
         }

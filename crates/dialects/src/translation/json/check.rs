@@ -3,14 +3,10 @@
 //! It accepts no text that serde rejects. It returns `None` for what it does not judge, such as errors and deep nesting:
 //! serde reads that, and has the errors.
 
-use memchr::memchr2;
+use bedrock::literal::valid_end;
 use serde_json::Number;
 
-use super::{
-    super::cursor::quote_or_escape,
-    MAX_VALUES,
-    reader::{DEPTH, has_controls},
-};
+use super::{MAX_VALUES, reader::DEPTH};
 
 /// Digits of a number that is small enough without a doubt; the largest number has 309.
 const DIGITS: usize = 300;
@@ -24,7 +20,6 @@ pub(crate) fn members<'a>(
     let mut checker = Checker {
         rest: text.as_bytes(),
         left: MAX_VALUES,
-        has_controls: has_controls(text.as_bytes()),
     };
     let position = |checker: &Checker<'_>| text.len().saturating_sub(checker.rest.len());
     let depth = DEPTH.checked_sub(1)?;
@@ -42,8 +37,6 @@ struct Checker<'a> {
     rest: &'a [u8],
     /// Number of values that may follow.
     left: u32,
-    /// Whether the text has control characters, so that strings may have them.
-    has_controls: bool,
 }
 
 impl<'a> Checker<'a> {
@@ -156,46 +149,10 @@ impl<'a> Checker<'a> {
     /// The content of a string, with its escapes.
     fn string(&mut self) -> Option<&'a [u8]> {
         self.take(b'"').then_some(())?;
-        let text = self.rest;
-        let mut end = quote_or_escape(text)?;
-        loop {
-            self.rest = self.rest.get(end..)?;
-            match self.rest {
-                [
-                    b'\\',
-                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't',
-                    rest @ ..,
-                ] => self.rest = rest,
-                [b'"', rest @ ..] => {
-                    let content = text.get(..text.len().saturating_sub(self.rest.len()))?;
-                    self.rest = rest;
-                    let is_valid = !self.has_controls || !has_controls(content);
-                    return is_valid.then_some(content);
-                }
-                _ => self.unicode()?,
-            }
-            end = memchr2(b'"', b'\\', self.rest)?;
-        }
-    }
-
-    /// One character as `\uXXXX`, or two such escapes for a pair of surrogates.
-    fn unicode(&mut self) -> Option<()> {
-        match self.code_unit()? {
-            0xd800..0xdc00 => matches!(self.code_unit()?, 0xdc00..0xe000).then_some(()),
-            0xdc00..0xe000 => None,
-            _ => Some(()),
-        }
-    }
-
-    fn code_unit(&mut self) -> Option<u32> {
-        let [b'\\', b'u', rest @ ..] = self.rest else {
-            return None;
-        };
-        let (digits, rest) = rest.split_at_checked(4)?;
-        self.rest = rest;
-        digits.iter().try_fold(0_u32, |unit, digit| {
-            Some((unit << 4) | char::from(*digit).to_digit(16)?)
-        })
+        let end = valid_end(self.rest)?.at;
+        let (content, rest) = self.rest.split_at_checked(end)?;
+        self.rest = rest.get(1..)?;
+        Some(content)
     }
 }
 

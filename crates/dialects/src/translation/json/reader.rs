@@ -2,23 +2,19 @@
 //!
 //! It returns `None` for what it does not read, such as errors and deep nesting: serde reads that, and has the errors.
 
-use std::borrow::Cow;
-
+use bedrock::converse::Text;
 use serde_json::value::RawValue;
 
-use super::{super::cursor::quote_or_escape, Json, MAX_VALUES, Object, is_verbatim, verbatim};
+use super::{Json, MAX_VALUES, Object, is_verbatim, verbatim};
 
 /// Nesting that is read here. serde_json reads 127 levels.
 pub(super) const DEPTH: u8 = 64;
-/// Bytes that are checked for control characters together.
-const BLOCK: usize = 128;
 
 /// The value of a text that has nothing else.
 pub(super) fn read(text: &str) -> Option<Json<'_>> {
     let mut reader = Reader {
         rest: text,
         left: MAX_VALUES,
-        has_controls: has_controls(text.as_bytes()),
     };
     let value = reader.value(DEPTH)?;
     reader.peek().is_none().then_some(value)
@@ -28,8 +24,6 @@ struct Reader<'a> {
     rest: &'a str,
     /// Number of values that may follow.
     left: u32,
-    /// Whether the text has control characters, so that strings may have them.
-    has_controls: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -73,7 +67,7 @@ impl<'a> Reader<'a> {
             return Some(Json::Object(Object(members)));
         }
         loop {
-            let key = self.string()?;
+            let key = self.string()?.decode();
             self.take(b':').then_some(())?;
             let value = if is_verbatim(&key) {
                 verbatim(&key, self.raw()?).ok()?
@@ -121,82 +115,12 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
-    fn string(&mut self) -> Option<Cow<'a, str>> {
-        if !self.take(b'"') {
-            return None;
-        }
-        let text = self.rest;
-        let mut unescaped = String::new();
-        loop {
-            let at = quote_or_escape(self.rest.as_bytes())?;
-            let (run, rest) = self.rest.split_at_checked(at)?;
-            if self.has_controls && has_controls(run.as_bytes()) {
-                return None;
-            }
-            if rest.starts_with('"') {
-                self.rest = rest.get(1..)?;
-                let length = text.len().checked_sub(rest.len())?;
-                let is_plain = length == run.len();
-                unescaped.push_str(if is_plain { "" } else { run });
-                return Some(if is_plain {
-                    Cow::Borrowed(run)
-                } else {
-                    Cow::Owned(unescaped)
-                });
-            }
-            unescaped.push_str(run);
-            let escape = rest.as_bytes().get(1)?;
-            unescaped.push(match escape {
-                b'"' => '"',
-                b'\\' => '\\',
-                b'/' => '/',
-                b'b' => '\u{8}',
-                b'f' => '\u{c}',
-                b'n' => '\n',
-                b'r' => '\r',
-                b't' => '\t',
-                b'u' => {
-                    self.rest = rest;
-                    self.unicode(&mut unescaped)?;
-                    continue;
-                }
-                _ => return None,
-            });
-            self.rest = rest.get(2..)?;
-        }
-    }
-
-    /// One character as `\uXXXX`, or two such escapes for a pair of surrogates.
-    fn unicode(&mut self, unescaped: &mut String) -> Option<()> {
-        let first = self.code_unit()?;
-        let second = match first {
-            0xd800..0xdc00 => Some(self.code_unit()?),
-            _ => None,
-        };
-        let units = std::iter::once(first).chain(second);
-        for character in char::decode_utf16(units) {
-            unescaped.push(character.ok()?);
-        }
-        Some(())
-    }
-
-    fn code_unit(&mut self) -> Option<u16> {
-        let digits = self.rest.strip_prefix("\\u")?;
-        let (digits, rest) = digits.split_at_checked(4)?;
+    fn string(&mut self) -> Option<Text<'a>> {
+        self.peek()?;
+        let (text, rest) = Text::read(self.rest)?;
         self.rest = rest;
-        // `from_str_radix` accepts a sign.
-        let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        are_digits.then_some(())?;
-        u16::from_str_radix(digits, 16).ok()
+        Some(text)
     }
-}
-
-/// Whether a string has control characters, which JSON forbids.
-pub(super) fn has_controls(bytes: &[u8]) -> bool {
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    let least = |block: &[u8; BLOCK]| block.iter().fold(u8::MAX, |least, byte| least.min(*byte));
-    let of_rest = rest.iter().fold(u8::MAX, |least, byte| least.min(*byte));
-    of_rest < b' ' || blocks.iter().any(|block| least(block) < b' ')
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ fn read_choice<'a>(
     context: &mut Context<'_>,
 ) -> Result<Wanted<'a>, RequestError> {
     let mut object = match choice {
-        Json::String(word) => return mode(&word, at),
+        Json::String(word) => return mode(&word.decode(), at),
         other => other.object(at)?,
     };
     let kind = object.required_string("type", at)?;
@@ -176,7 +176,7 @@ pub(crate) fn arguments<'a>(
 ) -> Result<Cow<'a, RawValue>, RequestError> {
     let text = match value {
         None => String::new(),
-        Some(Json::String(text)) => text.into_owned(),
+        Some(Json::String(text)) => text.decode().into_owned(),
         Some(object @ Json::Object(_)) => serde_json::to_string(&object)
             .map_err(|error| RequestError::invalid(at.to_string(), error.to_string()))?,
         Some(other) => other.string(at)?.into_owned(),

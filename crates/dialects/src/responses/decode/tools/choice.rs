@@ -32,12 +32,12 @@ pub(super) fn resolve<'a>(
     };
     let mut declared = Declared::new(tools, context);
     let kind = choice.get("type").and_then(|kind| kind.text_at(&[]));
-    match kind {
+    match kind.as_deref() {
         None | Some("auto" | "any" | "none") => {}
         Some("function" | "custom" | "tool") => name(&mut choice, &declared, &at)?,
         Some("tool_search") => {
-            choice.set("type", Json::String(Cow::Borrowed("function")));
-            choice.set("name", Json::String(Cow::Borrowed(super::TOOL_SEARCH)));
+            choice.set("type", Json::String("function".into()));
+            choice.set("name", Json::String(super::TOOL_SEARCH.into()));
         }
         Some("allowed_tools") => allowed(&mut choice, &mut declared, &at)?,
         Some(kind) => {
@@ -66,7 +66,7 @@ fn name(
             Some(namespace) => names::join(Some(&namespace), given),
             None => declared.found(given),
         };
-        choice.set("name", Json::String(name));
+        choice.set("name", Json::String(name.into()));
     }
     Ok(())
 }
@@ -90,12 +90,13 @@ fn allowed(
     for (index, tool) in tools.array(&at)?.into_iter().enumerate() {
         let at = at.index(index);
         let mut tool = tool.object(&at)?;
-        if tool.get("type").and_then(|kind| kind.text_at(&[])) == Some("namespace") {
+        let kind = tool.get("type").and_then(|kind| kind.text_at(&[]));
+        if kind.as_deref() == Some("namespace") {
             let namespace = tool.required_string("name", &at)?;
             if let Some(listed) = declared.in_namespaces.remove(namespace.as_ref()) {
                 all.extend(listed.into_iter().map(|joined| {
                     let mut one = Object::default();
-                    one.set("name", Json::String(Cow::Owned(joined)));
+                    one.set("name", Json::String(joined.into()));
                     Json::Object(one)
                 }));
             }
