@@ -121,7 +121,7 @@ fn first(bits: u64) -> Option<usize> {
 /// that of the next is.
 #[inline]
 fn escaped(backslashes: u64, carry: &mut u64) -> u64 {
-    // This branch is taken for most blocks and saves the wait for the block before.
+    // A block without backslashes need not wait for the result of the block before.
     if backslashes == 0 {
         return mem::take(carry);
     }

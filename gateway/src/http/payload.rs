@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 /// Smaller bodies cost less to copy than to send in pieces.
@@ -45,13 +45,9 @@ impl Payload {
 
     /// All bytes together; it has one piece then.
     pub(crate) fn whole(&mut self) -> &Bytes {
-        let [before, part, after] = &self.pieces;
+        let [before, part, _] = &self.pieces;
         if !(before.is_empty() && part.is_empty()) {
-            let mut whole = BytesMut::with_capacity(self.len());
-            for piece in [before, part, after] {
-                whole.extend_from_slice(piece);
-            }
-            *self = Self::from(whole.freeze());
+            *self = Self::from(self.pieces.concat());
         }
         let [_, _, whole] = &self.pieces;
         whole
