@@ -35,6 +35,11 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use tokio::sync::oneshot;
 
+/// That of the gateway: the proxy must not differ by the time that another allocator takes for large bodies.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Measure the gateway against a pass-through proxy, or the operator.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]

@@ -1,6 +1,6 @@
 //! The reference: a reverse proxy that changes only the address of a request.
 //!
-//! It has the same parts as the gateway (hyper's server, hyper-util's pool, one worker per core), so the difference is the
+//! It has the same parts as the gateway (hyper's server, hyper-util's pool, one worker per core, allocator), so the difference is the
 //! cost of the gateway's own work.
 
 use std::{convert::Infallible, net::SocketAddr};
