@@ -35,7 +35,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use tokio::sync::oneshot;
 
-/// That of the gateway: the proxy must not differ by the time that another allocator takes for large bodies.
+/// The allocator of the gateway, so that the proxy does not differ by its allocator.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
